@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "tessera/core/expected.h"
+
+namespace tessera::format {
+
+// IEEE binary floating point: 32 or 16 bits. 16 means values rounded to binary16, accumulated in
+// binary32.
+struct Float {
+  int bits = 32;
+  bool operator==(const Float&) const = default;
+};
+
+// Integer weights and activations, 2 to 8 or 16 bits, int32 accumulation, round half to even,
+// saturate.
+struct Integer {
+  int weight_bits = 8;
+  int activation_bits = 8;
+  bool operator==(const Integer&) const = default;
+};
+
+// A noisy analog crossbar; `preset` names the noise model (nn/analog), e.g. "pcm-lionheart".
+struct Analog {
+  std::string preset;
+  bool operator==(const Analog&) const = default;
+};
+
+// How one layer's numbers are held and multiplied. Written "fp32", "fp16", "int8" (8-bit weights
+// and activations), "int4/a8" (weights/activations), "analog:PRESET".
+using NumberFormat = std::variant<Float, Integer, Analog>;
+
+std::string to_string(const NumberFormat& format);
+// The error's detail names what was found and the forms allowed.
+Expected<NumberFormat> parse_number_format(std::string_view text);
+
+// Bits of one stored weight; 0 for analog, whose weights live in the crossbar's devices.
+int weight_bits(const NumberFormat& format);
+// Bits of one activation as it enters the layer; 8 for analog (the bits of its DAC belong to the
+// unit).
+int activation_bits(const NumberFormat& format);
+
+}  // namespace tessera::format

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tessera/core/error.h"
+
+namespace tessera::ir {
+
+// Sizes from outer to inner. The batch dimension of activations is held as 1: a graph has no batch
+// size, whoever runs it chooses one.
+using Shape = std::vector<std::int64_t>;
+
+// Product of all sizes; 1 for a scalar.
+std::int64_t element_count(const Shape& shape);
+std::string to_string(const Shape& shape);  // "1x3x32x32", "scalar"
+
+enum class DType { kFloat32, kFloat16, kInt8, kUint8, kInt16, kInt32, kInt64, kBool };
+std::string_view name(DType dtype);
+std::size_t size_in_bytes(DType dtype);
+
+template <typename T>
+constexpr DType dtype_of() {
+  if constexpr (std::is_same_v<T, float>)
+    return DType::kFloat32;
+  if constexpr (std::is_same_v<T, std::int8_t>)
+    return DType::kInt8;
+  if constexpr (std::is_same_v<T, std::uint8_t>)
+    return DType::kUint8;
+  if constexpr (std::is_same_v<T, std::int16_t>)
+    return DType::kInt16;
+  if constexpr (std::is_same_v<T, std::int32_t>)
+    return DType::kInt32;
+  if constexpr (std::is_same_v<T, std::int64_t>)
+    return DType::kInt64;
+}
+
+// A constant: dense, row-major, immutable and shared between copies.
+class Tensor {
+ public:
+  Tensor() = default;
+  // REQUIRES: bytes.size() == element_count(shape) * size_in_bytes(dtype).
+  Tensor(DType dtype, Shape shape, std::vector<std::byte> bytes);
+
+  template <typename T>
+  static Tensor from(Shape shape, std::span<const T> values) {
+    const auto bytes = std::as_bytes(values);
+    return Tensor(dtype_of<T>(), std::move(shape), {bytes.begin(), bytes.end()});
+  }
+  template <typename T>
+  static Tensor from(Shape shape, const std::vector<T>& values) {
+    return from(std::move(shape), std::span<const T>(values));
+  }
+
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  std::int64_t elements() const { return element_count(shape_); }
+  std::span<const std::byte> bytes() const;
+
+  // REQUIRES: dtype() == dtype_of<T>().
+  template <typename T>
+  std::span<const T> values() const {
+    TESSERA_CHECK(dtype_ == dtype_of<T>(), "tensor holds {}", name(dtype_));
+    return {reinterpret_cast<const T*>(bytes().data()), static_cast<std::size_t>(elements())};
+  }
+
+  // Same type, shape and bits.
+  bool operator==(const Tensor& other) const;
+
+ private:
+  DType dtype_ = DType::kFloat32;
+  Shape shape_ = {0};
+  std::shared_ptr<const std::vector<std::byte>> bytes_;
+};
+
+}  // namespace tessera::ir

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "tessera/nn/analog/noise_model.h"
+#include "tessera/nn/tensor/layer_kernel.h"
+
+namespace tessera::nn {
+
+// Geometry and converters of the tiles that a layer runs on.
+struct TileSpec {
+  std::int64_t rows = 512;
+  std::int64_t columns = 512;
+  int dac_bits = 8;  // 0: no quantisation
+  int adc_bits = 8;  // 0: no quantisation
+};
+
+// A layer on crossbar tiles: input clamped to a static learned range and quantised by the DAC,
+// weights scaled per column (or tile) into conductances, rows split evenly over tiles, output noise
+// and ADC per tile, partial sums added digitally, bias added digitally, drift compensated by one
+// factor per layer.
+class AnalogKernel final : public NoisyKernel {
+ public:
+  // `input_range`: full scale of the DAC, > 0; learned in training.
+  AnalogKernel(TileSpec tile, const AnalogPreset& preset, double input_range, torch::Device device);
+  ~AnalogKernel() override;
+
+  Tensor forward(const LayerCall& call) override;
+  void set_strength(double strength) override;
+  void set_training(bool training) override;
+  void set_generator(at::Generator generator) override;
+  std::vector<Tensor> parameters() const override;  // the input range
+  void program(const Tensor& weight, at::Generator chip) override;
+  void drift_to(double seconds) override;
+
+  double input_range() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tessera::nn

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ATen/core/Generator.h>
+#include <torch/types.h>
+
+namespace tessera::nn {
+
+using torch::Tensor;
+
+// Statistics of phase-change memory devices. Conductances in µS, times in seconds.
+// docs/derivations/pcm.md has the formulas with their source.
+class NoiseModel {
+ public:
+  virtual ~NoiseModel() = default;
+  virtual double g_max() const = 0;
+  // Standard deviation of programming noise at target conductance g.
+  virtual Tensor programming_sigma(const Tensor& g_target) const = 0;
+  // Mean and standard deviation of the drift exponent ν at target conductance g.
+  virtual Tensor drift_mean(const Tensor& g_target) const = 0;
+  virtual Tensor drift_sigma(const Tensor& g_target) const = 0;
+  // Relative 1/f read noise at time t after programming, for programmed conductance g.
+  virtual Tensor read_sigma(const Tensor& g_programmed, double seconds) const = 0;
+  virtual double t0_seconds() const = 0;
+};
+
+// Everything that a noise preset fixes about an analog layer, beyond the unit's geometry.
+struct AnalogPreset {
+  std::string name;
+  std::string summary;
+  std::string source;
+  std::shared_ptr<const NoiseModel> noise;
+  double output_noise =
+      0;  // standard deviation at the ADC, in units of (largest weight × full-scale input)
+  double output_bound = 12;  // ADC full scale in the same units
+  bool column_scaling =
+      true;  // each column uses the full conductance range; otherwise each tile does
+  // Training modifiers: relative noise on weights in units of the column's (tile's) largest weight.
+  double train_weight_noise = 0;                 // w + σ·w_max·N
+  double train_weight_noise_multiplicative = 0;  // w·(1 + σ·N)
+  bool train_programming_noise = false;  // σ from the noise model's programming_sigma at the weight
+};
+
+// "pcm-lionheart", "hermes", … InternalError-free: an unknown name throws ConfigError listing those
+// known.
+const AnalogPreset& analog_preset(std::string_view name);
+std::vector<std::string> analog_preset_names();
+
+}  // namespace tessera::nn

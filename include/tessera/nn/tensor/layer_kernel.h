@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <ATen/core/Generator.h>
+
+#include "tessera/nn/tensor/network.h"
+
+namespace tessera::nn {
+
+// Arithmetic of one layer on one path: FP16, integer, analog. A kernel belongs to one layer of one
+// network, holds what that layer's path needs beyond the shared weights (scales, input range,
+// programmed devices) and reads the weights that the call brings. forward() is differentiable in x,
+// weight, bias and the kernel's own parameters.
+class LayerKernel {
+ public:
+  virtual ~LayerKernel() = default;
+
+  virtual Tensor forward(const LayerCall& call) = 0;
+
+  // 0: exact float32; 1: the full effect of the format (quantisation error, noise). Training ramps
+  // it up; evaluation is always at 1.
+  virtual void set_strength(double strength) = 0;
+  // Training noise (weight modifiers, fresh each call) or evaluation (what program() and read()
+  // left).
+  virtual void set_training(bool training) = 0;
+  // The stream for training noise and for reads. Formats without noise ignore it.
+  virtual void set_generator(at::Generator generator) = 0;
+  // Tensors that training may change (a learned input range), leaves; empty for most.
+  virtual std::vector<Tensor> parameters() const = 0;
+};
+
+// Formats whose weights live in noisy devices.
+class NoisyKernel : public LayerKernel {
+ public:
+  // Writes the weights into a new set of devices: one chip. Draws from `chip`.
+  virtual void program(const Tensor& weight, at::Generator chip) = 0;
+  // Lets the devices drift to `seconds` after programming; later forward() calls see them so, with
+  // read noise from set_generator()'s stream, and apply global drift compensation. REQUIRES:
+  // program().
+  virtual void drift_to(double seconds) = 0;
+};
+
+// Runs each layer on the kernel chosen for it; a null kernel means float32.
+class KernelRunner final : public LayerRunner {
+ public:
+  explicit KernelRunner(std::vector<LayerKernel*> kernels) : kernels_(std::move(kernels)) {}
+  Tensor run(const LayerCall& call) override;
+  void choose(std::size_t layer, LayerKernel* kernel) { kernels_.at(layer) = kernel; }
+
+ private:
+  std::vector<LayerKernel*> kernels_;
+};
+
+}  // namespace tessera::nn

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tessera::plan {
+
+// Where energy and time go. Every row of a cost splits into these; a total is the sum of its rows.
+enum class Component {
+  kAnalogMvm,    // tiles: DAC, array, ADC
+  kMac,          // digital multiply-accumulate
+  kWeights,      // weight traffic
+  kActivations,  // activation traffic to and from memory
+  kAccumulate,   // partial sums of split layers, output scaling
+  kConversion,   // between formats
+  kLink,         // between units
+  kGlue,         // everything without weights
+};
+inline constexpr std::size_t kComponentCount = 8;
+std::string_view name(Component component);  // "analog_mvm", …
+
+struct Breakdown {
+  std::array<double, kComponentCount> pj{};
+  double& operator[](Component c) { return pj[static_cast<std::size_t>(c)]; }
+  double operator[](Component c) const { return pj[static_cast<std::size_t>(c)]; }
+  double total() const;
+  Breakdown& operator+=(const Breakdown& other);
+  bool operator==(const Breakdown&) const = default;
+};
+
+// Cost of one layer on one path, per image.
+struct LayerCost {
+  Breakdown energy_pj;
+  double latency_ns = 0;
+  std::int64_t weight_bytes = 0;  // digital storage at the stored width; 0 on analog tiles
+  std::int64_t tiles = 0;
+  std::int64_t mvms = 0;  // tile activations
+  std::int64_t used_cells = 0;
+  std::int64_t allocated_cells = 0;
+  double programming_pj = 0;  // once, before any inference; not part of energy_pj
+  bool operator==(const LayerCost&) const = default;
+};
+
+struct GlueCost {
+  Breakdown energy_pj;
+  double latency_ns = 0;
+  bool operator==(const GlueCost&) const = default;
+};
+
+// An activation that crosses from one unit or format to another.
+struct LinkCost {
+  std::string from;  // layer or glue name, or "input"
+  std::string to;
+  std::int64_t bytes = 0;
+  Breakdown energy_pj;
+  double latency_ns = 0;
+  bool operator==(const LinkCost&) const = default;
+};
+
+struct Totals {
+  double energy_pj = 0;
+  Breakdown breakdown;
+  double latency_ns = 0;
+  double area_mm2 = 0;
+  std::int64_t digital_weight_bytes = 0;
+  double analog_weight_fraction = 0;  // of layers' weights
+  double analog_mac_ratio = 0;
+  double analog_utilization = 0;  // used cells / allocated cells
+  std::int64_t tiles = 0;
+  std::int64_t macs = 0;
+  std::int64_t params = 0;
+  double programming_pj = 0;
+  bool operator==(const Totals&) const = default;
+};
+
+// Cost of a whole mapping, per image; rows in the workload's order.
+struct Cost {
+  std::vector<LayerCost> layers;
+  std::vector<GlueCost> glue;
+  std::vector<LinkCost> links;
+  Totals totals;
+  bool operator==(const Cost&) const = default;
+};
+
+}  // namespace tessera::plan

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tessera::plan {
+
+// Objectives are minimized throughout; whoever maximizes negates. All points have one length.
+using Point = std::vector<double>;
+
+// a is nowhere worse than b and somewhere better.
+bool dominates(std::span<const double> a, std::span<const double> b);
+
+// Front number of each point by peeling: 0 for the non-dominated ones, 1 for those that only front
+// 0 dominates, and so on. O(n² · d).
+std::vector<int> pareto_ranks(std::span<const Point> points);
+
+// Indices of the non-dominated points, ascending; of equal points the first.
+std::vector<std::size_t> pareto_front(std::span<const Point> points);
+
+// Volume dominated by the points and bounded by `reference`, exact, any dimension (by slicing;
+// meant for up to a few hundred points in up to five dimensions). Points that do not dominate the
+// reference count nothing.
+double hypervolume(std::span<const Point> points, std::span<const double> reference);
+
+// Index of the point farthest below the straight line (plane) through the extremes, each objective
+// scaled to [0, 1] over the front: where giving up more of one objective stops paying in the
+// others. Ties by order. REQUIRES: not empty.
+std::size_t knee(std::span<const Point> front);
+
+}  // namespace tessera::plan
