@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/nn/train/mapped_network.h"
+
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include "tessera/core/error.h"
+#include "tessera/nn/analog/analog_kernel.h"
+#include "tessera/nn/train/evaluate.h"
+
+namespace tessera::nn {
+namespace {
+
+// Images of one evaluation batch: large enough to keep the cores busy, small enough for their caches.
+constexpr std::int64_t kEvaluationBatch = 250;
+
+// Share of a layer's inputs that the DAC's full scale covers at the start. Clipping the top thousandth costs less
+// than spreading the converter's few levels over outliers; training moves it from there.
+constexpr double kAnalogRangePercentile = 0.999;
+
+double analog_input_range(const RangeObserver& observed) {
+  const double high = observed.percentile(kAnalogRangePercentile);
+  const double low = observed.percentile(1 - kAnalogRangePercentile);
+  return std::max({std::abs(high), std::abs(low), 1e-6});
+}
+
+// An analog layer's noise-free twin for exported files: 8 bits over the DAC's range.
+plan::AffineCode twin_input_code(double input_range) {
+  return {.scales = {static_cast<float>(input_range / 127)}, .zero_points = {0}, .low = -127, .high = 127};
+}
+
+}  // namespace
+
+at::Generator make_generator(const Rng& rng, torch::Device device) {
+  at::Generator generator = at::globalContext().defaultGenerator(device).clone();
+  generator.set_current_seed(Rng(rng).next_u64());
+  return generator;
+}
+
+std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset& data,
+                                          const Preprocessing& preprocessing, std::int64_t images) {
+  const torch::NoGradGuard no_grad;
+  ObservingRunner runner(network.workload().layers.size());
+  const Split part = take(data.train, images);
+  for (std::int64_t begin = 0; begin < part.size(); begin += kEvaluationBatch) {
+    const std::int64_t end = std::min(begin + kEvaluationBatch, part.size());
+    network.forward(normalize(part.images.slice(0, begin, end), preprocessing), runner);
+  }
+  return runner.observers();
+}
+
+std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
+                                         const RangeObserver& observed, torch::Device device) {
+  if (path.parts.size() != 1) {
+    throw UnsupportedError(
+        fmt::format("path '{}': a layer in {} parts cannot be run, only one part", plan::to_string(path),
+                    path.parts.size()));
+  }
+  const plan::Part& part = path.parts.front();
+  if (const auto* real = std::get_if<format::Float>(&part.format)) {
+    return real->bits == 16 ? make_float16_kernel() : nullptr;
+  }
+  if (const auto* integer = std::get_if<format::Integer>(&part.format)) {
+    return std::make_unique<IntegerKernel>(integer->weight_bits,
+                                           activation_code(observed, integer->activation_bits, {}));
+  }
+  const auto& analog = std::get<format::Analog>(part.format);
+  const auto* unit = std::get_if<hw::AnalogUnit>(&hw::find_unit(platform, part.unit));
+  TESSERA_CHECK(unit != nullptr, "path '{}' on a unit that is not analog", plan::to_string(path));
+  const TileSpec tile{.rows = unit->tile_rows,
+                      .columns = unit->tile_columns,
+                      .dac_bits = unit->dac_bits,
+                      .adc_bits = unit->adc_bits};
+  return std::make_unique<AnalogKernel>(tile, analog_preset(analog.preset),
+                                        analog_input_range(observed), device);
+}
+
+std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKernel* const> kernels,
+                                    const Split& split, const Preprocessing& preprocessing,
+                                    const ChipPlan& plan, const Rng& rng) {
+  TESSERA_CHECK(kernels.size() == network.layers().size(), "{} kernels for {} layers", kernels.size(),
+                network.layers().size());
+  const torch::NoGradGuard no_grad;
+  KernelRunner runner({kernels.begin(), kernels.end()});
+  std::vector<std::pair<std::size_t, NoisyKernel*>> noisy;
+  for (std::size_t i = 0; i < kernels.size(); ++i) {
+    if (kernels[i] == nullptr) continue;
+    kernels[i]->set_training(false);
+    kernels[i]->set_strength(1);
+    if (auto* kernel = dynamic_cast<NoisyKernel*>(kernels[i])) noisy.emplace_back(i, kernel);
+  }
+  const auto top1 = [&] { return accuracy(network, runner, split, preprocessing, kEvaluationBatch); };
+  std::vector<plan::Accuracy> results;
+  for (const double seconds : plan.seconds) {
+    results.push_back({.t_eval_s = seconds, .split = split.name, .images = split.size()});
+  }
+  if (noisy.empty()) {
+    const double mean = top1();
+    for (plan::Accuracy& result : results) result.mean = mean;
+    return results;
+  }
+  std::vector<std::vector<double>> draws(results.size());
+  for (std::int64_t chip = 0; chip < plan.chips; ++chip) {
+    const Rng chip_rng = rng.split("chip").split(static_cast<std::uint64_t>(chip));
+    for (const auto& [layer, kernel] : noisy) {
+      kernel->program(network.layers()[layer].weight,
+                      make_generator(chip_rng.split("program").split(layer), network.device()));
+      kernel->set_generator(make_generator(chip_rng.split("read").split(layer), network.device()));
+    }
+    for (std::size_t t = 0; t < results.size(); ++t) {
+      for (const auto& [layer, kernel] : noisy) kernel->drift_to(plan.seconds[t]);
+      draws[t].push_back(top1());
+    }
+  }
+  for (std::size_t t = 0; t < results.size(); ++t) {
+    const double n = static_cast<double>(draws[t].size());
+    double sum = 0;
+    for (const double draw : draws[t]) sum += draw;
+    const double mean = sum / n;
+    double squares = 0;
+    for (const double draw : draws[t]) squares += (draw - mean) * (draw - mean);
+    results[t].mean = mean;
+    results[t].std = n > 1 ? std::sqrt(squares / (n - 1)) : 0;
+    results[t].n = plan.chips;
+  }
+  return results;
+}
+
+MappedNetwork::MappedNetwork(const Network& start, plan::Assignment assignment,
+                             const hw::Platform& platform, std::span<const RangeObserver> ranges)
+    : assignment_(std::move(assignment)), network_(start.clone()) {
+  TESSERA_CHECK(assignment_.paths.size() == network_.layers().size() &&
+                    ranges.size() == assignment_.paths.size(),
+                "{} paths and {} ranges for {} layers", assignment_.paths.size(), ranges.size(),
+                network_.layers().size());
+  for (std::size_t i = 0; i < assignment_.paths.size(); ++i) {
+    kernels_.push_back(make_kernel(assignment_.paths[i], platform, ranges[i], network_.device()));
+  }
+}
+
+std::vector<LayerKernel*> MappedNetwork::kernels() const {
+  std::vector<LayerKernel*> pointers;
+  for (const auto& kernel : kernels_) pointers.push_back(kernel.get());
+  return pointers;
+}
+
+std::vector<Tensor> MappedNetwork::parameters() const {
+  std::vector<Tensor> all = network_.parameters();
+  for (const auto& kernel : kernels_) {
+    if (kernel == nullptr) continue;
+    for (const Tensor& parameter : kernel->parameters()) all.push_back(parameter);
+  }
+  return all;
+}
+
+TensorMap MappedNetwork::kernel_state() const {
+  TensorMap state;
+  for (std::size_t i = 0; i < kernels_.size(); ++i) {
+    if (kernels_[i] == nullptr) continue;
+    const std::vector<Tensor> parameters = kernels_[i]->parameters();
+    for (std::size_t k = 0; k < parameters.size(); ++k) {
+      state[fmt::format("kernel.{}.{}", network_.workload().layers[i].name, k)] =
+          parameters[k].detach().clone();
+    }
+  }
+  return state;
+}
+
+void MappedNetwork::load_kernel_state(const TensorMap& state) {
+  const torch::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < kernels_.size(); ++i) {
+    if (kernels_[i] == nullptr) continue;
+    const std::vector<Tensor> parameters = kernels_[i]->parameters();
+    for (std::size_t k = 0; k < parameters.size(); ++k) {
+      const std::string name = fmt::format("kernel.{}.{}", network_.workload().layers[i].name, k);
+      const auto found = state.find(name);
+      if (found == state.end() || found->second.sizes() != parameters[k].sizes()) {
+        throw IoError(fmt::format("weights file: '{}' is missing or has another shape", name));
+      }
+      parameters[k].copy_(found->second);
+    }
+  }
+}
+
+void MappedNetwork::train(Trainer& trainer, const Rng& rng,
+                          const std::function<bool(const Trainer&, const Tensor&)>& keep_going) {
+  for (const auto& kernel : kernels_) {
+    if (kernel == nullptr) continue;
+    kernel->set_training(true);
+    kernel->set_strength(1);
+  }
+  KernelRunner runner(kernels());
+  Tensor loss;
+  while (!trainer.done() && keep_going(trainer, loss)) {
+    const Rng step_rng = rng.split("noise").split(static_cast<std::uint64_t>(trainer.steps_done()));
+    for (std::size_t i = 0; i < kernels_.size(); ++i) {
+      if (kernels_[i] != nullptr) {
+        kernels_[i]->set_generator(make_generator(step_rng.split(i), network_.device()));
+      }
+    }
+    loss = trainer.step([&](const Batch& batch) {
+      const Tensor value = trainer.loss(network_.forward(batch.x, runner), batch);
+      value.backward();
+      return value.detach();
+    });
+  }
+}
+
+std::vector<plan::Accuracy> MappedNetwork::measure(const Split& split,
+                                                   const Preprocessing& preprocessing,
+                                                   const ChipPlan& plan, const Rng& rng) const {
+  return nn::measure(network_, kernels(), split, preprocessing, plan, rng);
+}
+
+plan::Numerics MappedNetwork::numerics() const {
+  plan::Numerics all;
+  for (std::size_t i = 0; i < kernels_.size(); ++i) {
+    const std::string& name = network_.workload().layers[i].name;
+    const Tensor& weight = network_.layers()[i].weight;
+    if (const auto* integer = dynamic_cast<const IntegerKernel*>(kernels_[i].get())) {
+      all[name] = integer->numerics(weight);
+    } else if (const auto* analog = dynamic_cast<const AnalogKernel*>(kernels_[i].get())) {
+      all[name] = {.weights = weight_code(weight, 8, RangeMethod::kMinMax),
+                   .input = twin_input_code(analog->input_range())};
+    }
+  }
+  return all;
+}
+
+}  // namespace tessera::nn

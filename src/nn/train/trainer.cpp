@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/nn/train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include "tessera/core/error.h"
+
+namespace tessera::nn {
+
+Trainer::Trainer(std::vector<Tensor> parameters, const Dataset& data,
+                 const Preprocessing& preprocessing, const TrainingOptions& options, const Rng& rng,
+                 const Network* teacher)
+    : parameters_(std::move(parameters)),
+      data_(&data),
+      preprocessing_(preprocessing),
+      options_(options),
+      rng_(rng),
+      teacher_(teacher) {
+  TESSERA_CHECK(teacher_ != nullptr || options_.distillation == 0, "distillation needs a teacher");
+  TESSERA_CHECK(options_.batch > 0 && options_.batch <= data.train.size(),
+                "batch {} of {} training images", options_.batch, data.train.size());
+  for (const Tensor& parameter : parameters_) {
+    TESSERA_CHECK(parameter.is_leaf(), "a parameter is not a leaf");
+    parameter.requires_grad_(true);
+    momentum_.push_back(torch::zeros_like(parameter, torch::TensorOptions().requires_grad(false)));
+  }
+}
+
+double Trainer::rate() const {
+  const double total = static_cast<double>(options_.steps);
+  const double warm = options_.warmup * total;
+  const double now = static_cast<double>(step_);
+  if (now < warm) return options_.learning_rate * (now + 1) / (warm + 1);
+  const double progress = (now - warm) / std::max(total - warm, 1.0);
+  return options_.learning_rate * 0.5 * (1 + std::cos(std::numbers::pi * progress));
+}
+
+Batch Trainer::next_batch() {
+  const std::int64_t per_epoch = data_->train.size() / options_.batch;
+  const std::int64_t epoch = step_ / per_epoch;
+  if (epoch != epoch_) {
+    Rng order = rng_.split("order").split(static_cast<std::uint64_t>(epoch));
+    epoch_batches_ = shuffled_batches(data_->train.size(), options_.batch, order,
+                                      data_->train.images.device());
+    epoch_ = epoch;
+  }
+  const Tensor& indices = epoch_batches_.at(static_cast<std::size_t>(step_ % per_epoch));
+  Batch batch;
+  batch.step = step_;
+  batch.x = normalize(data_->train.images.index_select(0, indices), preprocessing_);
+  batch.y = data_->train.labels.index_select(0, indices);
+  if (options_.augment) {
+    Rng augmentation = rng_.split("augment").split(static_cast<std::uint64_t>(step_));
+    batch.x = augment(batch.x, *data_, augmentation);
+  }
+  if (options_.distillation > 0) {
+    const torch::NoGradGuard no_grad;
+    FloatRunner runner;
+    batch.teacher = teacher_->forward(batch.x, runner);
+  }
+  return batch;
+}
+
+Tensor Trainer::step(const std::function<Tensor(const Batch&)>& backward) {
+  TESSERA_CHECK(!done(), "training is over after {} steps", options_.steps);
+  for (const Tensor& parameter : parameters_) parameter.mutable_grad() = Tensor();
+  const Tensor loss = backward(next_batch());
+  const torch::NoGradGuard no_grad;
+  const double learning_rate = rate();
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Tensor& parameter = parameters_[i];
+    if (!parameter.grad().defined()) continue;
+    Tensor gradient = parameter.grad();
+    if (parameter.dim() > 1 && options_.weight_decay > 0) {
+      gradient = gradient.add(parameter, options_.weight_decay);
+    }
+    momentum_[i].mul_(options_.momentum).add_(gradient);
+    const Tensor update = gradient.add(momentum_[i], options_.momentum);
+    parameter.sub_(update, learning_rate);
+  }
+  ++step_;
+  return loss;
+}
+
+Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {
+  namespace F = torch::nn::functional;
+  Tensor total;
+  if (options_.distillation < 1) {
+    total = F::cross_entropy(
+                logits, batch.y,
+                F::CrossEntropyFuncOptions().label_smoothing(options_.label_smoothing)) *
+            (1 - options_.distillation);
+  }
+  if (options_.distillation > 0) {
+    const double t = options_.temperature;
+    const Tensor divergence = F::kl_div(
+        torch::log_softmax(logits / t, 1), torch::log_softmax(batch.teacher / t, 1),
+        F::KLDivFuncOptions().reduction(torch::kBatchMean).log_target(true));
+    const Tensor distilled = divergence * (options_.distillation * t * t);
+    total = total.defined() ? total + distilled : distilled;
+  }
+  return total;
+}
+
+TensorMap Trainer::state() const {
+  TensorMap state;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    state[fmt::format("parameter.{}", i)] = parameters_[i].detach().clone();
+    state[fmt::format("momentum.{}", i)] = momentum_[i].clone();
+  }
+  state["step"] = torch::tensor(step_, torch::kInt64);
+  return state;
+}
+
+void Trainer::restore(const TensorMap& state) {
+  const auto take = [&](const std::string& name) -> const Tensor& {
+    const auto found = state.find(name);
+    if (found == state.end()) throw IoError(fmt::format("checkpoint: '{}' is missing", name));
+    return found->second;
+  };
+  const torch::NoGradGuard no_grad;
+  const auto put = [&](const Tensor& target, const std::string& name) {
+    const Tensor& source = take(name);
+    if (source.sizes() != target.sizes()) {
+      throw IoError(fmt::format("checkpoint: '{}' has another shape", name));
+    }
+    target.copy_(source);
+  };
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    put(parameters_[i], fmt::format("parameter.{}", i));
+    put(momentum_[i], fmt::format("momentum.{}", i));
+  }
+  step_ = take("step").item<std::int64_t>();
+}
+
+}  // namespace tessera::nn
