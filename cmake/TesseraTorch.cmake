@@ -3,10 +3,11 @@ find_package(LibTorch 1.13 REQUIRED)
 message(STATUS "LibTorch ${LibTorch_VERSION}, CUDA ${LibTorch_CUDA}")
 
 # tessera_use_torch(target)
-# Links LibTorch and the precompiled <torch/torch.h>, which takes 18 s to read otherwise. One target
-# (tessera_nn_tensor) makes the precompiled header, all others reuse it; GCC rejects it (with a
-# warning) for a target whose flags differ, so every torch target takes its flags from
-# tessera_build_flags alone.
+# Links LibTorch and the precompiled header of its tensors and autograd, which takes 20 s to read
+# otherwise (4 s a file with it). Include <torch/types.h>, <torch/autograd.h> and what else is needed
+# (<torch/optim/sgd.h>), never <torch/torch.h>: that doubles the time. One target (tessera_nn_tensor)
+# makes the precompiled header, all others reuse it; GCC rejects it (with a warning) for a target
+# whose flags differ, so every torch target takes its flags from tessera_build_flags alone.
 function(tessera_use_torch target)
   target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
@@ -14,8 +15,9 @@ function(tessera_use_torch target)
   endif()
   if(target STREQUAL "tessera_nn_tensor")
     target_precompile_headers(${target} PRIVATE
-      <torch/torch.h> <algorithm> <cmath> <cstdint> <filesystem> <map> <memory> <optional> <span>
-      <string> <string_view> <utility> <variant> <vector> <fmt/format.h>)
+      <torch/types.h> <torch/autograd.h> <torch/cuda.h> <ATen/Context.h> <algorithm> <cmath>
+      <cstdint> <filesystem> <map> <memory> <optional> <span> <string> <string_view> <utility>
+      <variant> <vector> <fmt/format.h>)
   else()
     target_precompile_headers(${target} REUSE_FROM tessera_nn_tensor)
   endif()
