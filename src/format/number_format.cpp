@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/format/number_format.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <optional>
+
+namespace tessera::format {
+
+namespace {
+
+constexpr std::string_view kForms =
+    "allowed: fp32, fp16, intW (weights and activations of W bits), intW/aA (weights of W, "
+    "activations of A bits), analog:PRESET, with W and A in 2..8 or 16";
+
+tl::unexpected<Infeasible> refuse(std::string_view text, std::string_view why) {
+  return infeasible("format", fmt::format("number format '{}': {}; {}", text, why, kForms));
+}
+
+// Decimal digits only, without sign or leading zero.
+std::optional<int> parse_bits(std::string_view digits) {
+  int value = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, value);
+  if (error != std::errc{} || stop != end || digits.front() < '1' || digits.front() > '9')
+    return std::nullopt;
+  return value;
+}
+
+bool is_integer_width(int bits) {
+  return (bits >= 2 && bits <= 8) || bits == 16;
+}
+
+bool is_preset_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+}
+
+Expected<NumberFormat> parse_integer(std::string_view text) {
+  const std::string_view widths = text.substr(3);
+  const std::size_t slash = widths.find('/');
+  const std::optional<int> weights = parse_bits(widths.substr(0, slash));
+  if (!weights)
+    return refuse(text, "the weights' bits are not a number");
+  if (!is_integer_width(*weights))
+    return refuse(text, fmt::format("weights of {} bits", *weights));
+  if (slash == std::string_view::npos)
+    return Integer{*weights, *weights};
+
+  const std::string_view tail = widths.substr(slash + 1);
+  if (!tail.starts_with('a'))
+    return refuse(text, "behind the '/' stands aA, the activations' bits");
+  const std::optional<int> activations = parse_bits(tail.substr(1));
+  if (!activations)
+    return refuse(text, "the activations' bits are not a number");
+  if (!is_integer_width(*activations))
+    return refuse(text, fmt::format("activations of {} bits", *activations));
+  return Integer{*weights, *activations};
+}
+
+}  // namespace
+
+std::string to_string(const NumberFormat& format) {
+  struct Writer {
+    std::string operator()(const Float& f) const { return fmt::format("fp{}", f.bits); }
+    std::string operator()(const Integer& i) const {
+      if (i.weight_bits == i.activation_bits)
+        return fmt::format("int{}", i.weight_bits);
+      return fmt::format("int{}/a{}", i.weight_bits, i.activation_bits);
+    }
+    std::string operator()(const Analog& a) const { return "analog:" + a.preset; }
+  };
+  return std::visit(Writer{}, format);
+}
+
+Expected<NumberFormat> parse_number_format(std::string_view text) {
+  constexpr std::string_view kAnalog = "analog:";
+  if (text == "fp32")
+    return Float{32};
+  if (text == "fp16")
+    return Float{16};
+  if (text.starts_with("int"))
+    return parse_integer(text);
+  if (text.starts_with(kAnalog)) {
+    const std::string_view preset = text.substr(kAnalog.size());
+    if (preset.empty())
+      return refuse(text, "the noise preset's name is missing");
+    for (const char c : preset) {
+      if (!is_preset_character(c))
+        return refuse(text, "a preset's name has lower-case letters, digits, '-', '_' and '.'");
+    }
+    return Analog{std::string(preset)};
+  }
+  return refuse(text, "unknown");
+}
+
+int weight_bits(const NumberFormat& format) {
+  struct Bits {
+    int operator()(const Float& f) const { return f.bits; }
+    int operator()(const Integer& i) const { return i.weight_bits; }
+    int operator()(const Analog&) const { return 0; }
+  };
+  return std::visit(Bits{}, format);
+}
+
+int activation_bits(const NumberFormat& format) {
+  struct Bits {
+    int operator()(const Float& f) const { return f.bits; }
+    int operator()(const Integer& i) const { return i.activation_bits; }
+    int operator()(const Analog&) const { return 8; }
+  };
+  return std::visit(Bits{}, format);
+}
+
+}  // namespace tessera::format
