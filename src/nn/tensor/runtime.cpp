@@ -73,8 +73,8 @@ void enable_widest_cpu_kernels() {
 
 torch::Device set_up_torch(const RuntimeOptions& options) {
   if (options.threads < 0)
-    throw UsageError(fmt::format("threads: {} is not a count; 0 means one per core",
-                                 options.threads));
+    throw UsageError(
+        fmt::format("threads: {} is not a count; 0 means one per core", options.threads));
   const torch::Device device = parse_device(options.device);
   const int threads = options.threads > 0
                           ? options.threads

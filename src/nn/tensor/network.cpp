@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/nn/tensor/network.h"
+
+#include <algorithm>
+#include <array>
+
+#include <torch/autograd.h>
+
+#include "tessera/core/error.h"
+#include "tessera/nn/tensor/bridge.h"
+
+#include "kernels.h"
+
+namespace tessera::nn {
+
+namespace {
+
+// PyTorch's default: running = 0.9 running + 0.1 batch.
+constexpr double kBatchNormMomentum = 0.1;
+
+constexpr std::array<const char*, 4> kBatchNormState{"gamma", "beta", "running_mean",
+                                                     "running_var"};
+
+// What a node needs beyond the operator: which layer it is, if it is one.
+struct Step {
+  std::optional<std::size_t> layer;
+  bool batch_norm = false;
+  std::vector<ir::ValueId> dead_after;  // activations that no later node reads
+};
+
+}  // namespace
+
+struct Network::Impl {
+  ir::Graph graph;
+  ir::Workload workload;
+  torch::Device device{torch::kCPU};
+  std::vector<Step> steps;        // one per node
+  std::vector<Tensor> constants;  // by value; undefined for activations
+  std::vector<LayerParameters> layers;
+  bool training = false;
+
+  const Tensor& constant(ir::ValueId id) const { return constants.at(id.index()); }
+
+  void load_constants();
+  void find_layers();
+  void find_last_uses();
+  Tensor run_node(std::size_t index, const std::vector<Tensor>& inputs, LayerRunner& runner) const;
+};
+
+void Network::Impl::load_constants() {
+  constants.resize(graph.values().size());
+  for (std::size_t i = 0; i < constants.size(); ++i) {
+    const auto& constant = graph.values()[i].constant;
+    if (!constant)
+      continue;
+    Tensor tensor = to_torch(*constant, device);
+    constants[i] = tensor.is_floating_point() ? tensor.to(torch::kFloat32) : tensor;
+  }
+}
+
+void Network::Impl::find_layers() {
+  steps.resize(graph.nodes().size());
+  for (std::size_t i = 0; i < workload.layers.size(); ++i) {
+    const ir::NodeId id = workload.layers[i].node;
+    const ir::Node& node = graph.node(id);
+    steps.at(id.index()).layer = i;
+    // Layers that share a constant share the tensor, and train it together.
+    LayerParameters parameters{.weight = constant(node.inputs.at(1)), .bias = {}};
+    TESSERA_CHECK(parameters.weight.defined(), "layer {} has no constant weights", node.name);
+    parameters.weight.requires_grad_(true);
+    if (node.inputs.size() > 2) {
+      parameters.bias = constant(node.inputs[2]);
+      TESSERA_CHECK(parameters.bias.defined(), "layer {} has no constant bias", node.name);
+      parameters.bias.requires_grad_(true);
+    }
+    layers.push_back(std::move(parameters));
+  }
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const ir::Node& node = graph.nodes()[i];
+    steps[i].batch_norm = std::holds_alternative<ir::BatchNorm>(node.op);
+    if (!steps[i].batch_norm)
+      continue;
+    for (std::size_t k = 1; k <= kBatchNormState.size(); ++k) {
+      const Tensor& state = constant(node.inputs.at(k));
+      TESSERA_CHECK(state.defined(), "{}: {} is not constant", node.name, kBatchNormState[k - 1]);
+      state.requires_grad_(k <= 2);
+    }
+  }
+}
+
+void Network::Impl::find_last_uses() {
+  std::vector<bool> needed(graph.values().size(), false);
+  for (const ir::ValueId output : graph.outputs)
+    needed[output.index()] = true;
+  for (std::size_t i = steps.size(); i-- > 0;) {
+    for (const ir::ValueId input : graph.nodes()[i].inputs) {
+      if (!needed[input.index()] && !constant(input).defined())
+        steps[i].dead_after.push_back(input);
+      needed[input.index()] = true;
+    }
+  }
+}
+
+Tensor Network::Impl::run_node(std::size_t index, const std::vector<Tensor>& inputs,
+                               LayerRunner& runner) const {
+  const ir::Node& node = graph.nodes()[index];
+  const Step& step = steps[index];
+  if (step.layer) {
+    const LayerParameters& parameters = layers[*step.layer];
+    return runner.run({.layer = *step.layer,
+                       .op = node.op,
+                       .x = inputs[0],
+                       .weight = parameters.weight,
+                       .bias = parameters.bias});
+  }
+  if (step.batch_norm) {
+    return torch::batch_norm(inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], training,
+                             kBatchNormMomentum, std::get<ir::BatchNorm>(node.op).epsilon,
+                             /*cudnn_enabled=*/true);
+  }
+  return apply_glue(node.op, inputs);
+}
+
+Network::Network(ir::Graph graph, torch::Device device) : impl_(std::make_unique<Impl>()) {
+  impl_->workload = ir::workload(graph);
+  impl_->graph = std::move(graph);
+  impl_->device = device;
+  impl_->load_constants();
+  impl_->find_layers();
+  impl_->find_last_uses();
+}
+
+Network::~Network() = default;
+Network::Network(Network&&) noexcept = default;
+Network& Network::operator=(Network&&) noexcept = default;
+
+const ir::Graph& Network::graph() const {
+  return impl_->graph;
+}
+const ir::Workload& Network::workload() const {
+  return impl_->workload;
+}
+torch::Device Network::device() const {
+  return impl_->device;
+}
+std::vector<LayerParameters>& Network::layers() {
+  return impl_->layers;
+}
+const std::vector<LayerParameters>& Network::layers() const {
+  return impl_->layers;
+}
+void Network::set_training(bool training) {
+  impl_->training = training;
+}
+
+Tensor Network::forward(const Tensor& x, LayerRunner& runner) const {
+  return forward_all({x}, runner).front();
+}
+
+std::vector<Tensor> Network::forward_all(const std::vector<Tensor>& inputs,
+                                         LayerRunner& runner) const {
+  const ir::Graph& graph = impl_->graph;
+  TESSERA_CHECK(inputs.size() == graph.inputs.size(), "{} inputs given, the graph has {}",
+                inputs.size(), graph.inputs.size());
+  std::vector<Tensor> values = impl_->constants;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    values[graph.inputs[i].index()] = inputs[i];
+
+  std::vector<Tensor> arguments;
+  for (std::size_t i = 0; i < impl_->steps.size(); ++i) {
+    const ir::Node& node = graph.nodes()[i];
+    arguments.clear();
+    for (const ir::ValueId input : node.inputs)
+      arguments.push_back(values[input.index()]);
+    values[node.outputs.at(0).index()] = impl_->run_node(i, arguments, runner);
+    for (const ir::ValueId dead : impl_->steps[i].dead_after)
+      values[dead.index()].reset();
+  }
+
+  std::vector<Tensor> outputs;
+  for (const ir::ValueId output : graph.outputs)
+    outputs.push_back(values[output.index()]);
+  return outputs;
+}
+
+std::vector<Tensor> Network::parameters() const {
+  std::vector<Tensor> result;
+  const auto add = [&](const Tensor& tensor) {
+    const bool seen = std::any_of(result.begin(), result.end(),
+                                  [&](const Tensor& other) { return other.is_same(tensor); });
+    if (tensor.defined() && !seen)
+      result.push_back(tensor);
+  };
+  for (const LayerParameters& layer : impl_->layers) {
+    add(layer.weight);
+    add(layer.bias);
+  }
+  for (std::size_t i = 0; i < impl_->steps.size(); ++i) {
+    if (impl_->steps[i].batch_norm) {
+      add(impl_->constant(impl_->graph.nodes()[i].inputs[1]));
+      add(impl_->constant(impl_->graph.nodes()[i].inputs[2]));
+    }
+  }
+  return result;
+}
+
+std::vector<std::pair<std::string, Tensor>> Network::named_state() const {
+  std::vector<std::pair<std::string, Tensor>> result;
+  for (std::size_t i = 0; i < impl_->steps.size(); ++i) {
+    const ir::Node& node = impl_->graph.nodes()[i];
+    if (!impl_->steps[i].batch_norm)
+      continue;
+    for (std::size_t k = 0; k < kBatchNormState.size(); ++k)
+      result.emplace_back(node.name + "/" + kBatchNormState[k],
+                          impl_->constant(node.inputs[k + 1]));
+  }
+  return result;
+}
+
+ir::Graph Network::to_graph() const {
+  ir::Graph result = impl_->graph;
+  const auto store = [&](ir::ValueId id, const Tensor& tensor) {
+    result.value(id).constant = from_torch(tensor);
+    result.value(id).dtype = ir::DType::kFloat32;  // whatever the file stored
+  };
+  for (std::size_t i = 0; i < impl_->steps.size(); ++i) {
+    const ir::Node& node = impl_->graph.nodes()[i];
+    const Step& step = impl_->steps[i];
+    if (step.layer) {
+      const LayerParameters& parameters = impl_->layers[*step.layer];
+      store(node.inputs[1], parameters.weight);
+      if (parameters.bias.defined())
+        store(node.inputs[2], parameters.bias);
+    } else if (step.batch_norm) {
+      for (std::size_t k = 1; k <= kBatchNormState.size(); ++k)
+        store(node.inputs[k], impl_->constant(node.inputs[k]));
+    }
+  }
+  return result;
+}
+
+Network Network::clone() const {
+  Network copy(to_graph(), impl_->device);
+  copy.impl_->training = impl_->training;
+  return copy;
+}
+
+}  // namespace tessera::nn
