@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+#include <span>
 #include <string>
 
 #include "tessera/ir/graph.h"
@@ -8,17 +10,25 @@
 namespace tessera::ir {
 
 // Every pass takes a verified graph with shapes and returns one; outputs keep their values
-// (fold_batch_norm up to rounding), node names survive.
+// (fuse_bias and fold_batch_norm up to rounding), names of nodes and values that stay survive.
 
-// Folds γ/√(var+ε), in float32, into the weights and bias of the Conv or Linear before it; a
-// BatchNorm without such a producer, or whose producer has other readers, stays.
-Graph fold_batch_norm(Graph graph);
 // Evaluates nodes whose inputs are all constants (Identity of weights and so on).
 Graph fold_constants(Graph graph);
-// Removes Identity nodes, nodes and values that no output needs.
+// A constant added per output channel right after a Conv or Linear without bias becomes its bias.
+Graph fuse_bias(Graph graph);
+// Folds a BatchNorm into the Conv or Linear before it, in float32 and in this order (the order of
+// PyTorch's exporters, so that their files and ours agree to the bit):
+//   k = γ / √(var + ε),  W' = W · k,  b' = (b - mean) · k + β.
+// A BatchNorm without such a producer, or whose producer has other readers, stays.
+Graph fold_batch_norm(Graph graph);
+// Removes Identity nodes, and nodes and values that no output needs. Inputs stay.
 Graph remove_dead(Graph graph);
-// The three above in order, verified after each: what import and training start from.
+// The four above in order, verified after each: what training, cost and search start from.
 Graph canonicalize(Graph graph);
+
+// The output of an operator on constants: Unary and Binary on float32, Binary on int64, Identity,
+// Flatten and Reshape of anything. None for what is not evaluated. `shape` is the output's.
+std::optional<Tensor> evaluate(const Op& op, std::span<const Tensor> inputs, const Shape& shape);
 
 // A digest of what the network computes: operators, attributes, wiring, shapes (without batch) and
 // constants' bits of the canonicalized graph, in an order that does not depend on names or on how

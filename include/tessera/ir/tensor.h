@@ -18,8 +18,10 @@ namespace tessera::ir {
 // size, whoever runs it chooses one.
 using Shape = std::vector<std::int64_t>;
 
-// Product of all sizes; 1 for a scalar.
+// Product of all sizes; 1 for a scalar. REQUIRES: sizes and product fit (checked_element_count).
 std::int64_t element_count(const Shape& shape);
+// The same for sizes from outside: none when one is negative or the product exceeds 2^40.
+std::optional<std::int64_t> checked_element_count(const Shape& shape);
 std::string to_string(const Shape& shape);  // "1x3x32x32", "scalar"
 
 enum class DType { kFloat32, kFloat16, kInt8, kUint8, kInt16, kInt32, kInt64, kBool };

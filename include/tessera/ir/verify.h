@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tessera/ir/graph.h"
@@ -11,10 +12,13 @@ namespace tessera::ir {
 // Fills in the shape and type of every value that a node produces. Throws ImportError with the
 // node's name when inputs do not fit; values behind an Unknown node stay without a shape.
 Graph infer_shapes(Graph graph);
+// The same for one node, whose inputs are done.
+void infer_node(Graph& graph, NodeId id);
 
-// Rules broken by a graph, empty when it is sound: each value has at most one producer, nodes are
-// in topological order, ids exist, arities fit the operator, names of nodes are unique and not
-// empty, shapes present are those that infer_shapes() gives.
+// Rules broken by a graph, empty when it is sound. The rules V1, V2, ... stand in docs/rules/ir.md:
+// ids exist, each value has at most one producer, nodes are in topological order, arities fit the
+// operator, names are unique and not empty, shapes are those that infer_shapes() gives, weights are
+// constants. Rules that need sound ids are tried only when the ids are.
 struct Violation {
   std::string rule;  // "V3"
   std::string what;

@@ -72,7 +72,17 @@ struct Workload {
   bool operator==(const Workload&) const = default;
 };
 
-// Throws UnsupportedError that names every node that is not understood.
+// Throws UnsupportedError that names every node that is not understood, and an input whose size is
+// not fixed.
 Workload workload(const Graph& graph);
+
+// The part of the network whose operators and shapes are known, for looking at a network that
+// cannot run: the same as workload() where that does not throw.
+Workload understood_workload(const Graph& graph);
+// "LSTM at '/rnn/LSTM': operator not supported", in order; empty when all are understood.
+std::vector<std::string> unknown_operators(const Graph& graph);
+// Names of understood nodes whose sizes are unknown, since they stand behind one that is not
+// understood or behind an input of unknown size.
+std::vector<std::string> unsized_nodes(const Graph& graph);
 
 }  // namespace tessera::ir

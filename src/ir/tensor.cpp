@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/ir/tensor.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace tessera::ir {
+
+std::optional<std::int64_t> checked_element_count(const Shape& shape) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;
+  std::int64_t count = 1;
+  bool empty = false;
+  for (const std::int64_t size : shape) {
+    if (size < 0 || size > kMost)
+      return std::nullopt;
+    empty = empty || size == 0;
+    if (size > 0 && count > kMost / size)
+      return std::nullopt;
+    count *= std::max<std::int64_t>(size, 1);
+  }
+  return empty ? 0 : count;
+}
+
+std::int64_t element_count(const Shape& shape) {
+  const auto count = checked_element_count(shape);
+  TESSERA_CHECK(count.has_value(), "shape {} is out of range", to_string(shape));
+  return *count;
+}
+
+std::string to_string(const Shape& shape) {
+  return shape.empty() ? "scalar" : fmt::format("{}", fmt::join(shape, "x"));
+}
+
+std::string_view name(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return "float32";
+    case DType::kFloat16:
+      return "float16";
+    case DType::kInt8:
+      return "int8";
+    case DType::kUint8:
+      return "uint8";
+    case DType::kInt16:
+      return "int16";
+    case DType::kInt32:
+      return "int32";
+    case DType::kInt64:
+      return "int64";
+    case DType::kBool:
+      return "bool";
+  }
+  return "?";
+}
+
+std::size_t size_in_bytes(DType dtype) {
+  switch (dtype) {
+    case DType::kInt8:
+    case DType::kUint8:
+    case DType::kBool:
+      return 1;
+    case DType::kFloat16:
+    case DType::kInt16:
+      return 2;
+    case DType::kFloat32:
+    case DType::kInt32:
+      return 4;
+    case DType::kInt64:
+      return 8;
+  }
+  return 0;
+}
+
+Tensor::Tensor(DType dtype, Shape shape, std::vector<std::byte> bytes)
+    : dtype_(dtype),
+      shape_(std::move(shape)),
+      bytes_(std::make_shared<const std::vector<std::byte>>(std::move(bytes))) {
+  const auto expected = static_cast<std::size_t>(element_count(shape_)) * size_in_bytes(dtype_);
+  TESSERA_CHECK(bytes_->size() == expected, "{} bytes for {} of shape {}", bytes_->size(),
+                name(dtype_), to_string(shape_));
+}
+
+std::span<const std::byte> Tensor::bytes() const {
+  return bytes_ ? std::span<const std::byte>(*bytes_) : std::span<const std::byte>();
+}
+
+bool Tensor::operator==(const Tensor& other) const {
+  return dtype_ == other.dtype_ && shape_ == other.shape_ &&
+         (bytes_ == other.bytes_ || std::ranges::equal(bytes(), other.bytes()));
+}
+
+}  // namespace tessera::ir
