@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <map>
-#include <optional>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "tessera/core/quantity.h"
 #include "tessera/format/number_format.h"
 
 namespace tessera::hw {
 
-// A constant with where it comes from. `source` is a publication, "derived: …", or "assumed: …".
-struct Quantity {
-  double value = 0;       // in the base unit that the field's name says
-  double plus_minus = 0;  // fraction: 0.1 is ±10 %
-  std::string source;
-  bool operator==(const Quantity&) const = default;
-};
+using tessera::Quantity;
 
 // Crossbar tiles that multiply a vector with a stored matrix in one step. Energy of an MVM that
 // uses r rows and c columns: fixed + r·per_row + c·per_column + r·c·per_cell, so that a half-empty
@@ -53,10 +47,10 @@ struct DigitalMode {
   bool operator==(const DigitalMode&) const = default;
 };
 
-enum class WeightResidency {
-  kResident,
-  kStreamed
-};  // in on-chip memory for good, or fetched for every image
+// Resident: the network's weights stay in `weight_memory`, whose capacity limits them; they are
+// still read from there for every image. Streamed: the weights come through `weight_memory` from
+// outside the chip, which holds any number of them.
+enum class WeightResidency { kResident, kStreamed };
 
 // MACs at listed precisions.
 struct DigitalUnit {
