@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "path_table.h"
+
+#include <algorithm>
+#include <string>
+
+#include "tessera/core/error.h"
+#include "tessera/cost/tiled.h"
+
+namespace tessera::cost {
+
+namespace {
+
+using plan::Component;
+
+// The slice of a layer that one part computes.
+struct Slice {
+  ir::LayerDims dims;
+  std::int64_t macs = 0;
+  std::int64_t weights = 0;
+  std::int64_t bias = 0;
+  std::int64_t input_elements = 0;
+  std::int64_t output_elements = 0;
+};
+
+// REQUIRES: channels cut no group.
+Slice slice(const ir::Layer& layer, const plan::ChannelRange& channels) {
+  const ir::LayerDims& whole = layer.dims;
+  const std::int64_t size = channels.end - channels.begin;
+  Slice s{.dims = whole,
+          .macs = layer.macs / whole.M * size,
+          .weights = layer.weights / whole.M * size,
+          .bias = layer.bias / whole.M * size,
+          .input_elements = layer.input_elements,
+          .output_elements = layer.output_elements / whole.M * size};
+  s.dims.M = size;
+  if (whole.G > 1) {
+    s.dims.G = size / (whole.M / whole.G);
+    s.dims.C = whole.C / whole.G * s.dims.G;
+    s.input_elements = layer.input_elements / whole.G * s.dims.G;
+  }
+  return s;
+}
+
+Expected<void> check_channels(const ir::Layer& layer, const plan::Path& path) {
+  const std::int64_t step = layer.dims.G > 1 ? layer.dims.M / layer.dims.G : 1;
+  std::int64_t next = 0;
+  for (const plan::Part& part : path.parts) {
+    const auto [begin, end] = part.channels;
+    if (begin != next || end <= begin || end > layer.dims.M) {
+      return infeasible(
+          "channels", fmt::format("layer {}: a part has channels [{}, {}), expected [{}, up to {})",
+                                  layer.name, begin, end, next, layer.dims.M));
+    }
+    if (end % step != 0) {
+      return infeasible("channels", fmt::format("layer {}: channels [{}, {}) cut a group of {}",
+                                                layer.name, begin, end, step));
+    }
+    next = end;
+  }
+  if (next != layer.dims.M) {
+    return infeasible("channels", fmt::format("layer {}: {} of {} output channels are covered",
+                                              layer.name, next, layer.dims.M));
+  }
+  return {};
+}
+
+tl::unexpected<Infeasible> no_such_format(const ir::Layer& layer, const plan::Part& part,
+                                          const std::string& known) {
+  return infeasible(
+      "path", fmt::format("layer {}: unit '{}' does not run {}; it runs {}", layer.name, part.unit,
+                          format::to_string(part.format), known));
+}
+
+// C2 to C5.
+Expected<PartTable> cost_part(const Chip& chip, const hw::AnalogUnit& unit, const ir::Layer& layer,
+                              const plan::Part& part, PathTable& table) {
+  const format::NumberFormat own = format::Analog{unit.noise_preset};
+  if (part.format != own)
+    return no_such_format(layer, part, format::to_string(own));
+
+  const Slice s = slice(layer, part.channels);
+  const TileGrid grid = tile_grid(s.dims, unit);
+  const auto positions = static_cast<double>(layer.positions());
+  const auto outputs = static_cast<double>(s.output_elements);
+
+  PartTable p;
+  p.encoding = {.is_float = false, .bits = (unit.dac_bits + 7) / 8 * 8};
+  p.input_elements = s.input_elements;
+  p.compute_ns = positions * unit.mvm_latency_ns.value;
+  p.tiles = grid.tiles;
+  const auto output_bytes = static_cast<double>(stored_bytes(s.output_elements, p.encoding));
+  p.activation_bytes = output_bytes;
+
+  const double mvm_pj = static_cast<double>(grid.tiles) * unit.mvm_fixed_pj.value +
+                        static_cast<double>(grid.active_rows) * unit.mvm_row_pj.value +
+                        static_cast<double>(grid.active_columns) * unit.mvm_column_pj.value +
+                        static_cast<double>(grid.used_cells) * unit.mvm_cell_pj.value;
+  plan::LayerCost& cost = table.fixed;
+  cost.energy_pj[Component::kAnalogMvm] += positions * mvm_pj;
+  cost.energy_pj[Component::kAccumulate] +=
+      outputs * static_cast<double>(grid.row_pieces) * unit.accumulate_pj.value;
+  cost.energy_pj[Component::kActivations] +=
+      output_bytes * chip.activations().write_pj_per_byte.value;
+  cost.tiles += grid.tiles;
+  cost.mvms += grid.tiles * layer.positions();
+  cost.used_cells += grid.used_cells;
+  cost.allocated_cells += grid.allocated_cells;
+  cost.programming_pj += static_cast<double>(grid.used_cells) * unit.program_cell_pj.value;
+  table.analog_macs += s.macs;
+  return p;
+}
+
+std::string mode_names(const hw::DigitalUnit& unit) {
+  std::string names;
+  for (const hw::DigitalMode& mode : unit.modes)
+    names += (names.empty() ? "" : ", ") + format::to_string(mode.format);
+  return names;
+}
+
+// C6, C7.
+Expected<PartTable> cost_part(const Chip& chip, const hw::DigitalUnit& unit, const ir::Layer& layer,
+                              const plan::Part& part, PathTable& table) {
+  const auto mode = std::find_if(unit.modes.begin(), unit.modes.end(),
+                                 [&](const hw::DigitalMode& m) { return m.format == part.format; });
+  if (mode == unit.modes.end())
+    return no_such_format(layer, part, mode_names(unit));
+
+  const Slice s = slice(layer, part.channels);
+  const bool is_float = std::holds_alternative<format::Float>(part.format);
+  const int weight_bits = format::weight_bits(part.format);
+  const std::int64_t weight_bytes = (s.weights * weight_bits + 7) / 8;
+  // Biases are held as wide as the accumulated sums they are added to, halves as halves.
+  const std::int64_t bias_bytes = s.bias * (is_float ? weight_bits / 8 : 4);
+
+  PartTable p;
+  p.encoding = {.is_float = is_float, .bits = format::activation_bits(part.format)};
+  p.input_elements = s.input_elements;
+  p.input_reads = unit.input_reads.value;
+  p.compute_ns = static_cast<double>(s.macs) / (mode->macs_per_cycle * unit.clock_ghz.value);
+  p.stored_bytes = weight_bytes + bias_bytes;
+  const auto output_bytes = static_cast<double>(stored_bytes(s.output_elements, p.encoding));
+  p.activation_bytes = output_bytes;
+
+  const hw::Memory& memory = chip.weight_memory(unit);
+  const double weight_traffic =
+      static_cast<double>(weight_bytes) * unit.weight_reads.value + static_cast<double>(bias_bytes);
+  if (&memory == &chip.activations())
+    p.activation_bytes += weight_traffic;
+  else
+    p.weight_ns = weight_traffic / memory.bandwidth_bytes_per_ns.value;
+
+  plan::LayerCost& cost = table.fixed;
+  cost.energy_pj[Component::kMac] += static_cast<double>(s.macs) * mode->mac_pj.value;
+  cost.energy_pj[Component::kWeights] += weight_traffic * memory.read_pj_per_byte.value;
+  cost.energy_pj[Component::kActivations] +=
+      output_bytes * chip.activations().write_pj_per_byte.value;
+  if (!is_float) {
+    cost.energy_pj[Component::kAccumulate] +=
+        static_cast<double>(s.output_elements) * chip.platform().glue.conversion_pj.value;
+  }
+  cost.weight_bytes += weight_bytes;
+  if (unit.weight_residency == hw::WeightResidency::kResident)
+    cost.programming_pj += static_cast<double>(p.stored_bytes) * memory.write_pj_per_byte.value;
+  return p;
+}
+
+// C8: a split layer's outputs come together on the first part's unit in the widest encoding.
+void gather_outputs(const Chip& chip, const ir::Layer& layer, PathTable& table) {
+  table.output_unit = table.parts.front().unit;
+  table.output = table.parts.front().encoding;
+  for (const PartTable& part : table.parts)
+    table.output = wider(table.output, part.encoding);
+  const hw::GlueUnit& glue = chip.platform().glue;
+  for (std::size_t i = 0; i < table.parts.size(); ++i) {
+    const PartTable& part = table.parts[i];
+    const auto [begin, end] = table.path.parts[i].channels;
+    const std::int64_t elements = layer.output_elements / layer.dims.M * (end - begin);
+    if (part.unit != table.output_unit) {
+      const hw::Link& link = chip.link(part.unit, table.output_unit);
+      const auto bytes = static_cast<double>(stored_bytes(elements, part.encoding));
+      table.fixed.energy_pj[Component::kLink] += bytes * link.energy_pj_per_byte.value;
+      table.fixed.latency_ns += bytes / link.bandwidth_bytes_per_ns.value;
+    }
+    if (part.encoding != table.output) {
+      table.fixed.energy_pj[Component::kConversion] +=
+          static_cast<double>(elements) * glue.conversion_pj.value;
+      table.fixed.latency_ns += static_cast<double>(elements) / glue.operations_per_ns.value;
+    }
+  }
+}
+
+}  // namespace
+
+Expected<PathTable> make_path_table(const Chip& chip, const ir::Layer& layer,
+                                    const plan::Path& path) {
+  if (const auto covered = check_channels(layer, path); !covered)
+    return tl::unexpected(covered.error());
+  PathTable table;
+  table.path = path;
+  for (const plan::Part& part : path.parts) {
+    const int index = chip.unit_index(part.unit);
+    if (index < 0) {
+      return infeasible("path", fmt::format("layer {}: platform {} has no unit '{}'", layer.name,
+                                            chip.platform().name, part.unit));
+    }
+    auto costed =
+        std::visit([&](const auto& unit) { return cost_part(chip, unit, layer, part, table); },
+                   chip.platform().units[static_cast<std::size_t>(index)]);
+    if (!costed)
+      return tl::unexpected(costed.error());
+    costed->unit = index;
+    table.parts.push_back(*costed);
+  }
+  gather_outputs(chip, layer, table);
+  return table;
+}
+
+plan::LayerCost layer_row(const Chip& chip, const PathTable& table, Encoding source) {
+  plan::LayerCost cost = table.fixed;
+  const hw::Memory& memory = chip.activations();
+  for (const PartTable& part : table.parts) {
+    const double input_bytes =
+        static_cast<double>(stored_bytes(part.input_elements, source)) * part.input_reads;
+    cost.energy_pj[Component::kActivations] += input_bytes * memory.read_pj_per_byte.value;
+    const double activation_ns =
+        (input_bytes + part.activation_bytes) / memory.bandwidth_bytes_per_ns.value;
+    cost.latency_ns += std::max({part.compute_ns, part.weight_ns, activation_ns});
+  }
+  return cost;
+}
+
+}  // namespace tessera::cost

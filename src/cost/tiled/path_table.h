@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "tessera/core/expected.h"
+#include "tessera/hw/platform.h"
+#include "tessera/ir/workload.h"
+#include "tessera/plan/cost.h"
+#include "tessera/plan/path.h"
+
+namespace tessera::cost {
+
+// How activations are stored. Equal encodings need no conversion (C9).
+struct Encoding {
+  bool is_float = false;
+  int bits = 8;
+  bool operator==(const Encoding&) const = default;
+};
+
+// The one that can hold both: floats above integers, then the wider.
+Encoding wider(Encoding a, Encoding b);
+
+// Packed, whole bytes.
+std::int64_t stored_bytes(std::int64_t elements, Encoding encoding);
+
+// A platform with its names resolved. Holds pointers into the platform, which must outlive it.
+class Chip {
+ public:
+  explicit Chip(const hw::Platform& platform);
+
+  const hw::Platform& platform() const { return *platform_; }
+  const hw::Memory& activations() const { return *activations_; }
+  std::size_t unit_count() const { return platform_->units.size(); }
+  int unit_index(std::string_view name) const;  // -1: no such unit
+  // Index into Platform::memories of a digital unit's weights; -1 for analog units.
+  int weight_memory_index(int unit) const { return weight_memory_[static_cast<std::size_t>(unit)]; }
+  const hw::Memory& weight_memory(const hw::DigitalUnit& unit) const;
+  const hw::Link& link(int from, int to) const;
+  double area_mm2() const;
+
+ private:
+  const hw::Platform* platform_;
+  const hw::Memory* activations_ = nullptr;
+  std::vector<int> weight_memory_;
+  std::vector<const hw::Link*> links_;  // unit_count() squared
+};
+
+// One part of a path, costed as far as it does not depend on the neighbours.
+struct PartTable {
+  int unit = 0;
+  Encoding encoding;
+  std::int64_t input_elements = 0;
+  double input_reads = 1;
+  double compute_ns = 0;
+  double weight_ns = 0;           // weight traffic on a memory of its own
+  double activation_bytes = 0;    // traffic on the activation memory besides the inputs
+  std::int64_t tiles = 0;         // of an analog unit
+  std::int64_t stored_bytes = 0;  // weights and biases in the unit's weight memory
+};
+
+// One layer on one path.
+struct PathTable {
+  plan::Path path;
+  std::vector<PartTable> parts;
+  plan::LayerCost fixed;  // without the inputs' traffic; latency_ns: what no overlap hides
+  std::int64_t analog_macs = 0;
+  // Where and how the outputs lie (C8: those of a split layer are gathered).
+  int output_unit = 0;
+  Encoding output;
+};
+
+// "path" and "channels" as TiledModel::layer_cost() says.
+Expected<PathTable> make_path_table(const Chip& chip, const ir::Layer& layer,
+                                    const plan::Path& path);
+
+// The layer's row when its input is stored as `source`.
+plan::LayerCost layer_row(const Chip& chip, const PathTable& table, Encoding source);
+
+// What the chosen paths (one per layer) exceed, if anything: "tiles" or "memory" (C12).
+std::optional<Infeasible> check_budgets(const Chip& chip, const ir::Workload& workload,
+                                        std::span<const PathTable* const> choice);
+
+}  // namespace tessera::cost
