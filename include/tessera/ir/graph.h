@@ -18,12 +18,12 @@ using NodeId = Id<struct NodeTag>;
 
 // Something that flows along an edge: a graph input, a node's output, or a constant.
 struct Value {
-  std::string name;
+  std::string name{};
   DType dtype = DType::kFloat32;
   // Known after infer_shapes(); the batch dimension of activations is 1.
-  std::optional<Shape> shape;
+  std::optional<Shape> shape{};
   // Set for weights and other constants, which no node produces.
-  std::optional<Tensor> constant;
+  std::optional<Tensor> constant{};
 
   bool operator==(const Value&) const = default;
 };

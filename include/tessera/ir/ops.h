@@ -121,9 +121,9 @@ struct Softmax {
 // An operator that is not understood. Kept with its place so that it can be named; refused by
 // everything that runs, costs or maps the graph.
 struct Unknown {
-  std::string domain;
-  std::string type;
-  std::string why;  // "operator not supported", "attribute auto_pad=SAME_UPPER not supported"
+  std::string domain{};
+  std::string type{};
+  std::string why{};  // "operator not supported", "attribute auto_pad=SAME_UPPER not supported"
   bool operator==(const Unknown&) const = default;
 };
 
