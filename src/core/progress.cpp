@@ -37,6 +37,11 @@ void Progress::set_note(std::string note) {
   note_ = std::move(note);
 }
 
+void Progress::rename_phase(std::string name) {
+  phase_ = std::move(name);
+  print(true);
+}
+
 void Progress::finish() {
   if (line_open_)
     fmt::print(stderr, "\n");

@@ -24,6 +24,8 @@ class Progress {
   void update(double fraction);
   // Shown behind the ETA until replaced: "best 91.2 % at 1.3 uJ".
   void set_note(std::string note);
+  // Another name for the running phase; its weight stays.
+  void rename_phase(std::string name);
   void finish();
 
  private:
