@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/nn/train/mapped_network.h"
 
-#include <cmath>
-#include <limits>
-
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
 #include <torch/torch.h>
 
 #include "tessera/core/error.h"
@@ -14,11 +15,13 @@
 namespace tessera::nn {
 namespace {
 
-// Images of one evaluation batch: large enough to keep the cores busy, small enough for their caches.
+// Images of one evaluation batch: large enough to keep the cores busy, small enough for their
+// caches.
 constexpr std::int64_t kEvaluationBatch = 250;
 
-// Share of a layer's inputs that the DAC's full scale covers at the start. Clipping the top thousandth costs less
-// than spreading the converter's few levels over outliers; training moves it from there.
+// Share of a layer's inputs that the DAC's full scale covers at the start. Clipping the top
+// thousandth costs less than spreading the converter's few levels over outliers; training moves it
+// from there.
 constexpr double kAnalogRangePercentile = 0.999;
 
 double analog_input_range(const RangeObserver& observed) {
@@ -29,10 +32,22 @@ double analog_input_range(const RangeObserver& observed) {
 
 // An analog layer's noise-free twin for exported files: 8 bits over the DAC's range.
 plan::AffineCode twin_input_code(double input_range) {
-  return {.scales = {static_cast<float>(input_range / 127)}, .zero_points = {0}, .low = -127, .high = 127};
+  return {.scales = {static_cast<float>(input_range / 127)},
+          .zero_points = {0},
+          .low = -127,
+          .high = 127};
+}
+
+double twin_input_range(const plan::AffineCode& code) {
+  return static_cast<double>(code.scales.at(0)) * code.high;
 }
 
 }  // namespace
+
+std::string kernel_parameter_name(const std::string& layer, const plan::Path& path,
+                                  std::size_t index) {
+  return fmt::format("kernel.{}.{}.{}", layer, plan::to_string(path), index);
+}
 
 at::Generator make_generator(const Rng& rng, torch::Device device) {
   at::Generator generator = at::globalContext().defaultGenerator(device).clone();
@@ -52,12 +67,17 @@ std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset&
   return runner.observers();
 }
 
-std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
-                                         const RangeObserver& observed, torch::Device device) {
+namespace {
+
+// One of the two sources of ranges: observed inputs, or codes fixed before.
+template <typename InputCode, typename InputRange>
+std::unique_ptr<LayerKernel> build_kernel(const plan::Path& path, const hw::Platform& platform,
+                                          torch::Device device, const InputCode& input_code,
+                                          const InputRange& input_range) {
   if (path.parts.size() != 1) {
     throw UnsupportedError(
-        fmt::format("path '{}': a layer in {} parts cannot be run, only one part", plan::to_string(path),
-                    path.parts.size()));
+        fmt::format("path '{}': a layer in {} parts cannot be run, only one part",
+                    plan::to_string(path), path.parts.size()));
   }
   const plan::Part& part = path.parts.front();
   if (const auto* real = std::get_if<format::Float>(&part.format)) {
@@ -65,7 +85,7 @@ std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platf
   }
   if (const auto* integer = std::get_if<format::Integer>(&part.format)) {
     return std::make_unique<IntegerKernel>(integer->weight_bits,
-                                           activation_code(observed, integer->activation_bits, {}));
+                                           input_code(integer->activation_bits));
   }
   const auto& analog = std::get<format::Analog>(part.format);
   const auto* unit = std::get_if<hw::AnalogUnit>(&hw::find_unit(platform, part.unit));
@@ -74,32 +94,53 @@ std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platf
                       .columns = unit->tile_columns,
                       .dac_bits = unit->dac_bits,
                       .adc_bits = unit->adc_bits};
-  return std::make_unique<AnalogKernel>(tile, analog_preset(analog.preset),
-                                        analog_input_range(observed), device);
+  return std::make_unique<AnalogKernel>(tile, analog_preset(analog.preset), input_range(), device);
+}
+
+}  // namespace
+
+std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
+                                         const RangeObserver& observed, torch::Device device) {
+  return build_kernel(
+      path, platform, device, [&](int bits) { return activation_code(observed, bits, {}); },
+      [&] { return analog_input_range(observed); });
+}
+
+std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
+                                         const plan::LayerNumerics& numerics,
+                                         torch::Device device) {
+  return build_kernel(
+      path, platform, device, [&](int) { return numerics.input; },
+      [&] { return twin_input_range(numerics.input); });
 }
 
 std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKernel* const> kernels,
                                     const Split& split, const Preprocessing& preprocessing,
                                     const ChipPlan& plan, const Rng& rng) {
-  TESSERA_CHECK(kernels.size() == network.layers().size(), "{} kernels for {} layers", kernels.size(),
-                network.layers().size());
+  TESSERA_CHECK(kernels.size() == network.layers().size(), "{} kernels for {} layers",
+                kernels.size(), network.layers().size());
   const torch::NoGradGuard no_grad;
   KernelRunner runner({kernels.begin(), kernels.end()});
   std::vector<std::pair<std::size_t, NoisyKernel*>> noisy;
   for (std::size_t i = 0; i < kernels.size(); ++i) {
-    if (kernels[i] == nullptr) continue;
+    if (kernels[i] == nullptr)
+      continue;
     kernels[i]->set_training(false);
     kernels[i]->set_strength(1);
-    if (auto* kernel = dynamic_cast<NoisyKernel*>(kernels[i])) noisy.emplace_back(i, kernel);
+    if (auto* kernel = dynamic_cast<NoisyKernel*>(kernels[i]))
+      noisy.emplace_back(i, kernel);
   }
-  const auto top1 = [&] { return accuracy(network, runner, split, preprocessing, kEvaluationBatch); };
+  const auto top1 = [&] {
+    return accuracy(network, runner, split, preprocessing, kEvaluationBatch);
+  };
   std::vector<plan::Accuracy> results;
   for (const double seconds : plan.seconds) {
     results.push_back({.t_eval_s = seconds, .split = split.name, .images = split.size()});
   }
   if (noisy.empty()) {
     const double mean = top1();
-    for (plan::Accuracy& result : results) result.mean = mean;
+    for (plan::Accuracy& result : results)
+      result.mean = mean;
     return results;
   }
   std::vector<std::vector<double>> draws(results.size());
@@ -111,17 +152,20 @@ std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKerne
       kernel->set_generator(make_generator(chip_rng.split("read").split(layer), network.device()));
     }
     for (std::size_t t = 0; t < results.size(); ++t) {
-      for (const auto& [layer, kernel] : noisy) kernel->drift_to(plan.seconds[t]);
+      for (const auto& [layer, kernel] : noisy)
+        kernel->drift_to(plan.seconds[t]);
       draws[t].push_back(top1());
     }
   }
   for (std::size_t t = 0; t < results.size(); ++t) {
     const double n = static_cast<double>(draws[t].size());
     double sum = 0;
-    for (const double draw : draws[t]) sum += draw;
+    for (const double draw : draws[t])
+      sum += draw;
     const double mean = sum / n;
     double squares = 0;
-    for (const double draw : draws[t]) squares += (draw - mean) * (draw - mean);
+    for (const double draw : draws[t])
+      squares += (draw - mean) * (draw - mean);
     results[t].mean = mean;
     results[t].std = n > 1 ? std::sqrt(squares / (n - 1)) : 0;
     results[t].n = plan.chips;
@@ -141,17 +185,38 @@ MappedNetwork::MappedNetwork(const Network& start, plan::Assignment assignment,
   }
 }
 
+MappedNetwork::MappedNetwork(const Network& start, plan::Assignment assignment,
+                             const hw::Platform& platform, const plan::Numerics& numerics)
+    : assignment_(std::move(assignment)), network_(start.clone()) {
+  for (std::size_t i = 0; i < assignment_.paths.size(); ++i) {
+    const std::string& name = network_.workload().layers.at(i).name;
+    const auto found = numerics.find(name);
+    const bool is_float = std::all_of(
+        assignment_.paths[i].parts.begin(), assignment_.paths[i].parts.end(),
+        [](const plan::Part& part) { return std::holds_alternative<format::Float>(part.format); });
+    if (!is_float && (found == numerics.end() || found->second.input.scales.empty())) {
+      throw ConfigError(fmt::format("mapping: layer '{}' ({}) has no input code under 'numerics'",
+                                    name, plan::to_string(assignment_.paths[i])));
+    }
+    const plan::LayerNumerics codes = is_float ? plan::LayerNumerics{} : found->second;
+    kernels_.push_back(make_kernel(assignment_.paths[i], platform, codes, network_.device()));
+  }
+}
+
 std::vector<LayerKernel*> MappedNetwork::kernels() const {
   std::vector<LayerKernel*> pointers;
-  for (const auto& kernel : kernels_) pointers.push_back(kernel.get());
+  for (const auto& kernel : kernels_)
+    pointers.push_back(kernel.get());
   return pointers;
 }
 
 std::vector<Tensor> MappedNetwork::parameters() const {
   std::vector<Tensor> all = network_.parameters();
   for (const auto& kernel : kernels_) {
-    if (kernel == nullptr) continue;
-    for (const Tensor& parameter : kernel->parameters()) all.push_back(parameter);
+    if (kernel == nullptr)
+      continue;
+    for (const Tensor& parameter : kernel->parameters())
+      all.push_back(parameter);
   }
   return all;
 }
@@ -159,10 +224,11 @@ std::vector<Tensor> MappedNetwork::parameters() const {
 TensorMap MappedNetwork::kernel_state() const {
   TensorMap state;
   for (std::size_t i = 0; i < kernels_.size(); ++i) {
-    if (kernels_[i] == nullptr) continue;
+    if (kernels_[i] == nullptr)
+      continue;
     const std::vector<Tensor> parameters = kernels_[i]->parameters();
     for (std::size_t k = 0; k < parameters.size(); ++k) {
-      state[fmt::format("kernel.{}.{}", network_.workload().layers[i].name, k)] =
+      state[kernel_parameter_name(network_.workload().layers[i].name, assignment_.paths[i], k)] =
           parameters[k].detach().clone();
     }
   }
@@ -172,10 +238,12 @@ TensorMap MappedNetwork::kernel_state() const {
 void MappedNetwork::load_kernel_state(const TensorMap& state) {
   const torch::NoGradGuard no_grad;
   for (std::size_t i = 0; i < kernels_.size(); ++i) {
-    if (kernels_[i] == nullptr) continue;
+    if (kernels_[i] == nullptr)
+      continue;
     const std::vector<Tensor> parameters = kernels_[i]->parameters();
     for (std::size_t k = 0; k < parameters.size(); ++k) {
-      const std::string name = fmt::format("kernel.{}.{}", network_.workload().layers[i].name, k);
+      const std::string name =
+          kernel_parameter_name(network_.workload().layers[i].name, assignment_.paths[i], k);
       const auto found = state.find(name);
       if (found == state.end() || found->second.sizes() != parameters[k].sizes()) {
         throw IoError(fmt::format("weights file: '{}' is missing or has another shape", name));
@@ -188,7 +256,8 @@ void MappedNetwork::load_kernel_state(const TensorMap& state) {
 void MappedNetwork::train(Trainer& trainer, const Rng& rng,
                           const std::function<bool(const Trainer&, const Tensor&)>& keep_going) {
   for (const auto& kernel : kernels_) {
-    if (kernel == nullptr) continue;
+    if (kernel == nullptr)
+      continue;
     kernel->set_training(true);
     kernel->set_strength(1);
   }

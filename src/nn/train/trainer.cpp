@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/nn/train/trainer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include <fmt/format.h>
 #include <torch/torch.h>
 
 #include "tessera/core/error.h"
@@ -35,7 +36,8 @@ double Trainer::rate() const {
   const double total = static_cast<double>(options_.steps);
   const double warm = options_.warmup * total;
   const double now = static_cast<double>(step_);
-  if (now < warm) return options_.learning_rate * (now + 1) / (warm + 1);
+  if (now < warm)
+    return options_.learning_rate * (now + 1) / (warm + 1);
   const double progress = (now - warm) / std::max(total - warm, 1.0);
   return options_.learning_rate * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
@@ -45,8 +47,8 @@ Batch Trainer::next_batch() {
   const std::int64_t epoch = step_ / per_epoch;
   if (epoch != epoch_) {
     Rng order = rng_.split("order").split(static_cast<std::uint64_t>(epoch));
-    epoch_batches_ = shuffled_batches(data_->train.size(), options_.batch, order,
-                                      data_->train.images.device());
+    epoch_batches_ =
+        shuffled_batches(data_->train.size(), options_.batch, order, data_->train.images.device());
     epoch_ = epoch;
   }
   const Tensor& indices = epoch_batches_.at(static_cast<std::size_t>(step_ % per_epoch));
@@ -68,13 +70,15 @@ Batch Trainer::next_batch() {
 
 Tensor Trainer::step(const std::function<Tensor(const Batch&)>& backward) {
   TESSERA_CHECK(!done(), "training is over after {} steps", options_.steps);
-  for (const Tensor& parameter : parameters_) parameter.mutable_grad() = Tensor();
+  for (const Tensor& parameter : parameters_)
+    parameter.mutable_grad() = Tensor();
   const Tensor loss = backward(next_batch());
   const torch::NoGradGuard no_grad;
   const double learning_rate = rate();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Tensor& parameter = parameters_[i];
-    if (!parameter.grad().defined()) continue;
+    if (!parameter.grad().defined())
+      continue;
     Tensor gradient = parameter.grad();
     if (parameter.dim() > 1 && options_.weight_decay > 0) {
       gradient = gradient.add(parameter, options_.weight_decay);
@@ -91,16 +95,16 @@ Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {
   namespace F = torch::nn::functional;
   Tensor total;
   if (options_.distillation < 1) {
-    total = F::cross_entropy(
-                logits, batch.y,
-                F::CrossEntropyFuncOptions().label_smoothing(options_.label_smoothing)) *
-            (1 - options_.distillation);
+    total =
+        F::cross_entropy(logits, batch.y,
+                         F::CrossEntropyFuncOptions().label_smoothing(options_.label_smoothing)) *
+        (1 - options_.distillation);
   }
   if (options_.distillation > 0) {
     const double t = options_.temperature;
-    const Tensor divergence = F::kl_div(
-        torch::log_softmax(logits / t, 1), torch::log_softmax(batch.teacher / t, 1),
-        F::KLDivFuncOptions().reduction(torch::kBatchMean).log_target(true));
+    const Tensor divergence =
+        F::kl_div(torch::log_softmax(logits / t, 1), torch::log_softmax(batch.teacher / t, 1),
+                  F::KLDivFuncOptions().reduction(torch::kBatchMean).log_target(true));
     const Tensor distilled = divergence * (options_.distillation * t * t);
     total = total.defined() ? total + distilled : distilled;
   }
@@ -120,7 +124,8 @@ TensorMap Trainer::state() const {
 void Trainer::restore(const TensorMap& state) {
   const auto take = [&](const std::string& name) -> const Tensor& {
     const auto found = state.find(name);
-    if (found == state.end()) throw IoError(fmt::format("checkpoint: '{}' is missing", name));
+    if (found == state.end())
+      throw IoError(fmt::format("checkpoint: '{}' is missing", name));
     return found->second;
   };
   const torch::NoGradGuard no_grad;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tessera/cost/tiled.h"
+#include "tessera/hw/platform.h"
+#include "tessera/ir/graph.h"
+#include "tessera/nn/data/dataset.h"
+#include "tessera/plan/mapping.h"
+#include "tessera/supernet/strategy.h"
+
+namespace tessera::flow {
+
+// A network file, canonicalized. Throws ImportError, or UnsupportedError that names operators that
+// are not understood.
+struct LoadedNetwork {
+  ir::Graph graph;
+  plan::FileRef file;
+};
+LoadedNetwork load_network(const std::filesystem::path& path);
+
+// The network's own preprocessing when its file states one, else the data set's.
+nn::Preprocessing preprocessing_for(const ir::Graph& graph, const nn::Dataset& data);
+
+// Puts all splits on the device.
+void move_to(nn::Dataset& data, torch::Device device);
+
+// For each layer the platform's candidate paths whose format is among `formats`
+// ("fp16,int8,analog"; "analog" is any analog format). Throws UsageError for a format that the
+// platform does not offer, with those it does; UnsupportedError when a layer is left without any.
+supernet::Space make_space(const cost::TiledModel& model, const std::string& formats);
+
+// Every layer on its first path that `wanted` accepts, or else on its first path that `otherwise`
+// accepts; none when a layer has neither.
+std::optional<plan::Assignment> assign(
+    const cost::TiledModel& model, const std::function<bool(const format::NumberFormat&)>& wanted,
+    const std::function<bool(const format::NumberFormat&)>& otherwise);
+
+// A trained network that runs under a mapping read from a file.
+nn::MappedNetwork load_mapped(const nn::Network& network, const plan::MappingInput& mapping,
+                              const std::filesystem::path& mapping_folder,
+                              const hw::Platform& platform);
+
+// Writes trained weights, biases and kernel parameters as safetensors, named "LAYER.weight",
+// "LAYER.bias", "kernel.…".
+void write_weights(const std::filesystem::path& path, const nn::MappedNetwork& network);
+
+}  // namespace tessera::flow

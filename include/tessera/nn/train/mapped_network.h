@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tessera/core/rng.h"
+#include "tessera/hw/platform.h"
+#include "tessera/nn/data/dataset.h"
+#include "tessera/nn/quant/quantize.h"
+#include "tessera/nn/tensor/layer_kernel.h"
+#include "tessera/nn/tensor/network.h"
+#include "tessera/nn/train/trainer.h"
+#include "tessera/plan/mapping.h"
+
+namespace tessera::nn {
+
+// Inputs of every layer of the float network over the first `images` training images: what ranges
+// come from.
+std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset& data,
+                                          const Preprocessing& preprocessing, std::int64_t images);
+
+// The arithmetic of one layer on a path of one part; null for fp32. `observed` is the layer's float
+// input. Throws UnsupportedError for a path of several parts.
+std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
+                                         const RangeObserver& observed, torch::Device device);
+
+// The same from codes that were fixed before (a mapping read from a file).
+std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
+                                         const plan::LayerNumerics& numerics, torch::Device device);
+
+// How accuracy is measured where units are noisy: on `chips` programmed chips, each read at every
+// time.
+struct ChipPlan {
+  std::int64_t chips = 3;
+  std::vector<double> seconds = {86400};  // after programming, ascending
+  bool operator==(const ChipPlan&) const = default;
+};
+
+// Accuracy of the network with these kernels (null: float32) on a split, one entry per time; a
+// network without noisy kernels is measured once, with n = 1 and std = 0. Chip c draws from
+// rng.split("chip").split(c), the same for any choice of kernels, so that mappings are compared on
+// equal chips. Leaves the kernels in evaluation mode at full strength.
+std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKernel* const> kernels,
+                                    const Split& split, const Preprocessing& preprocessing,
+                                    const ChipPlan& plan, const Rng& rng);
+
+// A network under a mapping, with weights and kernels of its own.
+class MappedNetwork {
+ public:
+  MappedNetwork(const Network& start, plan::Assignment assignment, const hw::Platform& platform,
+                std::span<const RangeObserver> ranges);
+  // From a mapping's codes, by layer name. Throws ConfigError for a layer whose codes are missing.
+  MappedNetwork(const Network& start, plan::Assignment assignment, const hw::Platform& platform,
+                const plan::Numerics& numerics);
+
+  const plan::Assignment& assignment() const { return assignment_; }
+  Network& network() { return network_; }
+  const Network& network() const { return network_; }
+  std::vector<LayerKernel*> kernels() const;
+
+  // Weights, biases and the kernels' own parameters.
+  std::vector<Tensor> parameters() const;
+  // Kernels' parameters by "kernel.LAYER.PATH.INDEX", for files. Loading takes what it needs of a
+  // larger set.
+  TensorMap kernel_state() const;
+  void load_kernel_state(const TensorMap& state);
+
+  // Continues `trainer` until it is done or `keep_going` says no (asked before every step with the
+  // last loss). Weights' quantisation scales follow the weights.
+  void train(Trainer& trainer, const Rng& rng,
+             const std::function<bool(const Trainer&, const Tensor&)>& keep_going);
+
+  std::vector<plan::Accuracy> measure(const Split& split, const Preprocessing& preprocessing,
+                                      const ChipPlan& plan, const Rng& rng) const;
+
+  // Codes of integer layers and of analog layers' 8-bit twins.
+  plan::Numerics numerics() const;
+
+ private:
+  plan::Assignment assignment_;
+  Network network_;
+  std::vector<std::unique_ptr<LayerKernel>> kernels_;
+};
+
+// Name of a kernel's parameter in weight files and checkpoints.
+std::string kernel_parameter_name(const std::string& layer, const plan::Path& path,
+                                  std::size_t index);
+
+// A generator for `device` whose stream is the one that `rng` names.
+at::Generator make_generator(const Rng& rng, torch::Device device);
+
+}  // namespace tessera::nn

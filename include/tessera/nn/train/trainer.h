@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "tessera/core/rng.h"
+#include "tessera/nn/data/dataset.h"
+#include "tessera/nn/tensor/network.h"
+
+namespace tessera::nn {
+
+// Named tensors that a run can be continued from; stored as safetensors.
+using TensorMap = std::map<std::string, Tensor>;
+
+struct TrainingOptions {
+  std::int64_t steps = 0;       // weight updates
+  std::int64_t batch = 128;     // images per update
+  double learning_rate = 0.05;  // at its peak
+  double warmup = 0.1;    // share of the steps in which the rate rises linearly; then cosine to 0
+  double momentum = 0.9;  // Nesterov
+  double weight_decay = 1e-4;  // on tensors of two and more dimensions alone
+  double distillation = 0;     // share of the loss that compares with the teacher, 0 to 1
+  double temperature = 2;      // of the distillation's softmax
+  double label_smoothing = 0;
+  bool augment = true;  // random crops and flips, as the data set allows
+};
+
+// One batch as the network takes it.
+struct Batch {
+  std::int64_t step = 0;
+  Tensor x;        // normalized, augmented
+  Tensor y;        // labels
+  Tensor teacher;  // logits of the teacher, undefined without one
+};
+
+// Stochastic gradient descent whose every step is a function of (options, seed, step) and the
+// present parameters, so that it continues from state() to the same end. Parameters are changed in
+// place.
+class Trainer {
+ public:
+  // `teacher` may be null when options.distillation is 0; it must outlive the trainer, as must the
+  // data set.
+  Trainer(std::vector<Tensor> parameters, const Dataset& data, const Preprocessing& preprocessing,
+          const TrainingOptions& options, const Rng& rng, const Network* teacher);
+
+  // One update. `backward` computes the loss of a batch, calls backward() on it (once or several
+  // times: gradients add up), and returns it detached.
+  Tensor step(const std::function<Tensor(const Batch&)>& backward);
+
+  // (1 - d)·cross entropy + d·T²·KL(teacher ‖ student), d and T from the options.
+  Tensor loss(const Tensor& logits, const Batch& batch) const;
+
+  std::int64_t steps_done() const { return step_; }
+  bool done() const { return step_ >= options_.steps; }
+  const TrainingOptions& options() const { return options_; }
+  // Images seen so far, each backward pass of a batch counted by the caller's `passes`.
+  std::int64_t images_per_step() const { return options_.batch; }
+
+  // Parameters, momentum and step; restore() throws IoError when the shapes differ.
+  TensorMap state() const;
+  void restore(const TensorMap& state);
+
+ private:
+  Batch next_batch();
+  double rate() const;
+
+  std::vector<Tensor> parameters_;
+  std::vector<Tensor> momentum_;
+  const Dataset* data_;
+  Preprocessing preprocessing_;
+  TrainingOptions options_;
+  Rng rng_;
+  const Network* teacher_;
+  std::int64_t step_ = 0;
+  std::int64_t epoch_ = -1;  // whose batches stand in epoch_batches_
+  std::vector<Tensor> epoch_batches_;
+};
+
+}  // namespace tessera::nn

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tessera/core/expected.h"
+#include "tessera/cost/tiled.h"
+#include "tessera/nn/train/mapped_network.h"
+#include "tessera/plan/run_record.h"
+
+namespace tessera::supernet {
+
+// Bounds that a chosen mapping must keep; a front may hold others too.
+struct Limits {
+  std::optional<double> min_accuracy;  // 0 to 1, mean over chips
+  std::optional<double> max_energy_pj;
+  std::optional<double> max_latency_ns;
+  std::optional<double> min_analog_mac_ratio;  // 0 to 1
+  bool operator==(const Limits&) const = default;
+};
+
+// The layers' candidate paths: what a search chooses from.
+using Space = std::vector<std::vector<plan::Path>>;
+// One choice: for each layer an index into its candidates.
+using Choice = std::vector<int>;
+
+plan::Assignment assignment_of(const Space& space, const Choice& choice);
+
+// How candidates are measured inside a search.
+struct EvaluationOptions {
+  std::int64_t images = 2000;  // of the validation part
+  nn::ChipPlan chips;          // n = 3, one day after programming
+};
+
+// Everything that a method may look at. The test set is not among it.
+struct Problem {
+  const nn::Network& network;  // trained, float32: where training starts, and the teacher
+  const cost::TiledModel& model;
+  const nn::Dataset& data;
+  const nn::Preprocessing& preprocessing;
+  std::vector<nn::RangeObserver> ranges;  // inputs of every layer of `network`
+  Space space;
+  Limits limits;
+  EvaluationOptions evaluation;
+  Rng rng;
+};
+
+// A mapping with what it costs and how accurate it is on the validation part.
+struct Evaluated {
+  Choice choice;
+  plan::Totals totals;
+  plan::Accuracy accuracy;
+  bool operator==(const Evaluated&) const = default;
+};
+
+// Accuracy, analog MAC ratio, digital weight bytes, energy and latency, each to be minimized.
+plan::Point objectives(const Evaluated& candidate);
+// How far a candidate is outside the limits: the sum of relative excesses, 0 inside.
+double violation(const Limits& limits, const Evaluated& candidate);
+// Fronts by peeling among candidates inside the limits; those outside come after, by violation
+// (Deb's rule).
+std::vector<int> constrained_ranks(const Limits& limits, const std::vector<Evaluated>& candidates);
+
+// Members of the two-objective fronts of accuracy against each other objective: what a person would
+// plot. Ascending.
+std::vector<std::size_t> front_members(const std::vector<Evaluated>& candidates);
+
+// The candidate to build: inside the limits, the knee of accuracy against energy. "limits" names
+// the limit that fails nearest when nobody keeps them all.
+Expected<std::size_t> choose(const Limits& limits, const std::vector<Evaluated>& candidates);
+
+// What a search leaves on disk to continue from: tensors and a JSON text.
+struct Checkpoint {
+  nn::TensorMap tensors;
+  std::string json;
+};
+
+// How a running method talks to its caller.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  // False when the run is to end with its best so far.
+  virtual bool keep_going() = 0;
+  // True when the user waits for the end (Ctrl-C): then not even finishing touches are wanted.
+  virtual bool interrupted() = 0;
+  // Fraction of this method's work that is done.
+  virtual void progress(double fraction, const std::string& phase) = 0;
+  virtual void trace(const plan::TracePoint& point) = 0;
+  // The candidates that matter so far, with the weights and kernel parameters under which they were
+  // measured; the caller writes its choice among them to disk.
+  virtual void found(const std::vector<Evaluated>& best_so_far, const nn::Network& network,
+                     const nn::TensorMap& kernel_state) = 0;
+  // Names are the method's own; save() replaces. checkpoint_due() paces costly ones.
+  virtual bool checkpoint_due() = 0;
+  virtual void save(std::string_view name, const Checkpoint& checkpoint) = 0;
+  virtual std::optional<Checkpoint> load(std::string_view name) = 0;
+};
+
+struct Solution {
+  std::vector<Evaluated> front;  // measured as Problem::evaluation says
+  std::vector<plan::Sensitivity> sensitivity;
+  std::optional<nn::Network> network;  // trained weights to start the chosen mapping from
+  nn::TensorMap kernel_state;  // trained input ranges, as MappedNetwork::kernel_state() names them
+  std::int64_t evaluations = 0;
+  std::int64_t training_samples = 0;  // images times backward passes
+};
+
+// A search that trains. Deterministic for a problem (its seed included) and a thread count, whether
+// or not it was interrupted and continued.
+class Strategy {
+ public:
+  virtual ~Strategy() = default;
+  virtual Solution run(const Problem& problem, Observer& observer) = 0;
+};
+
+}  // namespace tessera::supernet

@@ -1,0 +1,589 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/flow/map.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include <torch/torch.h>
+
+#include "tessera/core/error.h"
+#include "tessera/core/file.h"
+#include "tessera/core/hash.h"
+#include "tessera/core/progress.h"
+#include "tessera/core/units.h"
+#include "tessera/flow/inputs.h"
+#include "tessera/flow/registry.h"
+#include "tessera/flow/run_folder.h"
+#include "tessera/flow/version.h"
+#include "tessera/hw/read_platform.h"
+#include "tessera/nn/tensor/runtime.h"
+
+#include "map_outputs.h"
+
+namespace tessera::flow {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using format::NumberFormat;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+bool is_analog(const NumberFormat& f) {
+  return std::holds_alternative<format::Analog>(f);
+}
+
+auto is_format(NumberFormat wanted) {
+  return [wanted = std::move(wanted)](const NumberFormat& f) { return f == wanted; };
+}
+
+supernet::Limits limits_of(const MapSettings& s) {
+  const auto limit = [](double value) { return value > 0 ? std::optional(value) : std::nullopt; };
+  return {.min_accuracy = limit(s.min_accuracy),
+          .max_energy_pj = limit(s.max_energy_pj),
+          .max_latency_ns = limit(s.max_latency_ns),
+          .min_analog_mac_ratio = limit(s.min_analog_macs)};
+}
+
+// Everything read and checked, before any work.
+struct Inputs {
+  torch::Device device;
+  LoadedNetwork network;
+  hw::Platform platform;
+  nn::Dataset data;
+  nn::Preprocessing preprocessing;
+  cost::TiledModel model;
+  supernet::Space space;
+};
+
+Inputs load_inputs(const MapSettings& settings, const MapContext& context) {
+  find_strategy(settings.strategy);
+  parse_times(settings.test_times);
+  const torch::Device device =
+      nn::set_up_torch({.threads = settings.threads, .device = settings.device});
+  LoadedNetwork network = load_network(settings.network);
+  hw::Platform platform = hw::load_platform(settings.hardware, context.preset_folders);
+  const ir::Workload workload = ir::workload(network.graph);
+  if (workload.layers.empty()) {
+    throw UnsupportedError(settings.network + ": no layer with weights, nothing to map");
+  }
+  cost::TiledModel model(workload, platform);
+  supernet::Space space = make_space(model, settings.formats);
+  nn::Dataset data = nn::load_dataset(settings.data, settings.seed);
+  nn::Preprocessing preprocessing = preprocessing_for(network.graph, data);
+  check_fit(network.graph, data, settings.network);
+  if (settings.batch > data.train.size()) {
+    throw UsageError(fmt::format("batch: found {}; allowed: at most the {} training images",
+                                 settings.batch, data.train.size()));
+  }
+  move_to(data, device);
+  return {device,        std::move(network), std::move(platform), std::move(data),
+          preprocessing, std::move(model),   std::move(space)};
+}
+
+// Identifies what the results depend on, so that a folder is continued by the same run alone.
+std::string fingerprint(const MapSettings& settings, const Inputs& inputs) {
+  Sha256 hash;
+  hash.add(version())
+      .add(resolved_yaml(settings))
+      .add(inputs.network.file.sha256)
+      .add(inputs.platform.sha256)
+      .add(inputs.data.sha256);
+  return hash.hex();
+}
+
+class MapRun {
+ public:
+  MapRun(const MapSettings& settings, const MapContext& context, Inputs inputs)
+      : settings_(settings),
+        inputs_(std::move(inputs)),
+        folder_(context.out, fingerprint(settings, inputs_)),
+        network_(inputs_.network.graph, inputs_.device),
+        rng_(settings.seed),
+        progress_(total_work()),
+        start_(Clock::now()) {
+    start_record(context);
+    load_results();
+  }
+
+  Expected<plan::RunRecord> run();
+
+ private:
+  class StrategyObserver;
+
+  // ---- Work, in images passed forward through the network; a backward pass counts as two. ----
+  double train_work(std::int64_t steps) const {
+    return static_cast<double>(steps * settings_.batch) * 4;  // forward, backward, teacher
+  }
+  double search_work() const {
+    std::size_t paths = 1;
+    for (const auto& layer : inputs_.space)
+      paths = std::max(paths, layer.size());
+    return static_cast<double>((settings_.fair_steps + settings_.ramp_steps) * settings_.batch) *
+               (3.5 * static_cast<double>(paths)) +
+           static_cast<double>(settings_.rounds * settings_.samples * settings_.selection_images *
+                               settings_.selection_chips);
+  }
+  double validation_work() const {
+    return static_cast<double>(validation().size() * settings_.chips);
+  }
+  double test_work() const {
+    return static_cast<double>(test().size() * settings_.test_chips) *
+           static_cast<double>(parse_times(settings_.test_times).size());
+  }
+  std::int64_t baseline_steps() const {
+    return settings_.fair_steps + settings_.ramp_steps + settings_.tune_steps;
+  }
+  double total_work() const {
+    return 7 * validation_work() + search_work() + train_work(settings_.tune_steps) + test_work() +
+           (settings_.trained_baselines ? 2 * train_work(baseline_steps()) : 0);
+  }
+
+  nn::Split validation() const {
+    return nn::take(inputs_.data.validation, settings_.validation_images);
+  }
+  nn::Split test() const { return nn::take(inputs_.data.test, settings_.test_images); }
+  nn::ChipPlan search_chips() const {
+    return {.chips = settings_.chips, .seconds = {settings_.drift_ns / 1e9}};
+  }
+  bool keep_going() const { return !interrupted(); }
+
+  void start_record(const MapContext& context);
+  void load_results();
+  void save_results() const;
+  // Runs `work` unless its results are on disk.
+  std::vector<plan::Accuracy> once(const std::string& label,
+                                   const std::function<std::vector<plan::Accuracy>()>& work);
+  plan::Candidate& add_candidate(const std::string& label, const std::string& kind,
+                                 const plan::Assignment& assignment, const plan::Totals& totals,
+                                 std::vector<plan::Accuracy> accuracy);
+
+  void post_training_baselines();
+  void search();
+  void choose();
+  void tune_chosen();
+  void trained_baselines();
+  void measure_chosen();
+  nn::MappedNetwork train_mapping(const std::string& name, nn::MappedNetwork mapped,
+                                  std::int64_t steps, double rate, const std::string& phase,
+                                  double work);
+  void write(const nn::MappedNetwork& mapped, const std::string& status,
+             std::vector<plan::Accuracy> accuracy);
+
+  const MapSettings settings_;
+  Inputs inputs_;
+  RunFolder folder_;
+  nn::Network network_;  // the trained float network
+  Rng rng_;
+  Progress progress_;
+  Clock::time_point start_;
+  std::vector<nn::RangeObserver> ranges_;
+  std::map<std::string, std::vector<plan::Accuracy>> results_;  // by label, as on disk
+  plan::RunRecord record_;
+  std::optional<supernet::Solution> solution_;
+  std::optional<plan::Assignment> chosen_;
+  std::optional<nn::MappedNetwork> chosen_network_;
+  std::optional<Infeasible> infeasible_;
+};
+
+// Lets a strategy report, save and stop.
+class MapRun::StrategyObserver final : public supernet::Observer {
+ public:
+  explicit StrategyObserver(MapRun& run) : run_(run) {}
+
+  bool keep_going() override {
+    if (run_.settings_.max_minutes > 0 &&
+        seconds_since(run_.start_) > 60 * run_.settings_.max_minutes) {
+      if (!out_of_time_) {
+        run_.record_.notes.push_back(fmt::format(
+            "The search ended at its limit of {} min; a wall-time limit is not reproducible.",
+            run_.settings_.max_minutes));
+      }
+      out_of_time_ = true;
+    }
+    return !out_of_time_ && run_.keep_going();
+  }
+  bool interrupted() override { return !run_.keep_going(); }
+  void progress(double fraction, const std::string& phase) override {
+    if (phase != phase_) {
+      // One weight for the whole search: its phases share it by fraction.
+      phase_ = phase;
+      run_.progress_.rename_phase(phase);
+    }
+    run_.progress_.update(fraction);
+  }
+  void trace(const plan::TracePoint& point) override { run_.record_.trace.push_back(point); }
+  void found(const std::vector<supernet::Evaluated>& best, const nn::Network& network,
+             const nn::TensorMap& kernel_state) override {
+    const auto index = supernet::choose(limits_of(run_.settings_), best);
+    if (!index)
+      return;
+    const supernet::Evaluated& chosen = best[*index];
+    run_.progress_.set_note(
+        fmt::format("best {:.2f} % at {}", 100 * chosen.accuracy.mean,
+                    format_quantity(chosen.totals.energy_pj, Dimension::kEnergy)));
+    nn::MappedNetwork mapped(network, supernet::assignment_of(run_.inputs_.space, chosen.choice),
+                             run_.inputs_.platform, run_.ranges_);
+    mapped.load_kernel_state(kernel_state);
+    run_.write(mapped, "running", {chosen.accuracy});
+  }
+  bool checkpoint_due() override {
+    if (seconds_since(last_save_) < kSecondsBetweenCheckpoints)
+      return false;
+    last_save_ = Clock::now();
+    return true;
+  }
+  void save(std::string_view name, const supernet::Checkpoint& checkpoint) override {
+    run_.folder_.save(name, checkpoint);
+  }
+  std::optional<supernet::Checkpoint> load(std::string_view name) override {
+    return run_.folder_.load(name);
+  }
+
+ private:
+  static constexpr double kSecondsBetweenCheckpoints = 10;
+  MapRun& run_;
+  std::string phase_;
+  Clock::time_point last_save_ = Clock::now();
+  bool out_of_time_ = false;
+};
+
+void MapRun::start_record(const MapContext& context) {
+  record_.command = context.command;
+  record_.tessera_version = version();
+  const nn::RuntimeRecord runtime = nn::runtime_record(inputs_.device);
+  record_.environment = {{"compiler", compiler_name()},
+                         {"libtorch", runtime.torch_version},
+                         {"cpu_capability", runtime.cpu_capability},
+                         {"threads", std::to_string(runtime.threads)},
+                         {"device", runtime.device}};
+  record_.network_file = inputs_.network.file.file;
+  record_.network_sha256 = inputs_.network.file.sha256;
+  record_.platform_name = inputs_.platform.name;
+  record_.platform_sha256 = inputs_.platform.sha256;
+  record_.platform_summary = inputs_.platform.summary;
+  record_.data = inputs_.data.spec;
+  record_.preprocessing = describe(inputs_.preprocessing);
+  record_.settings = settings_by_key(settings_);
+  record_.status = "running";
+  record_.workload = inputs_.model.workload();
+  for (const hw::Provenance& row : hw::provenance(inputs_.platform)) {
+    record_.constants.push_back(
+        {.path = row.path, .value = row.value, .source = row.source, .plus_minus = row.plus_minus});
+  }
+}
+
+void MapRun::load_results() {
+  const auto checkpoint = folder_.load("results");
+  if (!checkpoint)
+    return;
+  try {
+    const auto json = nlohmann::json::parse(checkpoint->json);
+    for (const auto& [label, rows] : json.items()) {
+      for (const auto& row : rows) {
+        results_[label].push_back({.mean = row.at("mean"),
+                                   .std = row.at("std"),
+                                   .n = row.at("n"),
+                                   .t_eval_s = row.at("t_eval_s"),
+                                   .split = row.at("split"),
+                                   .images = row.at("images")});
+      }
+    }
+  } catch (const nlohmann::json::exception& broken) {
+    throw IoError(fmt::format("checkpoint 'results' is damaged: {}", broken.what()));
+  }
+}
+
+void MapRun::save_results() const {
+  nlohmann::json json = nlohmann::json::object();
+  for (const auto& [label, rows] : results_) {
+    for (const plan::Accuracy& row : rows) {
+      json[label].push_back({{"mean", row.mean},
+                             {"std", row.std},
+                             {"n", row.n},
+                             {"t_eval_s", row.t_eval_s},
+                             {"split", row.split},
+                             {"images", row.images}});
+    }
+  }
+  folder_.save("results", {.tensors = {}, .json = json.dump()});
+}
+
+std::vector<plan::Accuracy> MapRun::once(const std::string& label,
+                                         const std::function<std::vector<plan::Accuracy>()>& work) {
+  const auto found = results_.find(label);
+  if (found != results_.end())
+    return found->second;
+  std::vector<plan::Accuracy> rows = work();
+  results_[label] = rows;
+  save_results();
+  return rows;
+}
+
+plan::Candidate& MapRun::add_candidate(const std::string& label, const std::string& kind,
+                                       const plan::Assignment& assignment,
+                                       const plan::Totals& totals,
+                                       std::vector<plan::Accuracy> accuracy) {
+  record_.candidates.push_back({.label = label,
+                                .kind = kind,
+                                .assignment = assignment,
+                                .totals = totals,
+                                .accuracy = std::move(accuracy)});
+  return record_.candidates.back();
+}
+
+void MapRun::post_training_baselines() {
+  progress_.start_phase("baselines without training", 5 * validation_work());
+  const auto measure_baseline = [&](const std::string& label, const auto& wanted,
+                                    const auto& otherwise) {
+    if (!keep_going())
+      return;
+    const auto assignment = assign(inputs_.model, wanted, otherwise);
+    if (!assignment)
+      return;  // the platform does not offer this format
+    const auto cost = inputs_.model.evaluate(*assignment);
+    if (!cost) {
+      record_.notes.push_back(
+          fmt::format("Baseline '{}' does not fit: {}", label, cost.error().detail));
+      return;
+    }
+    nn::MappedNetwork mapped(network_, *assignment, inputs_.platform, ranges_);
+    std::vector<plan::Accuracy> accuracy = once("baseline " + label, [&] {
+      return mapped.measure(validation(), inputs_.preprocessing, search_chips(),
+                            rng_.split("evaluation"));
+    });
+    if (settings_.test_baselines || label == "fp32") {
+      for (const plan::Accuracy& row : once("baseline test " + label, [&] {
+             return mapped.measure(
+                 test(), inputs_.preprocessing,
+                 {.chips = settings_.test_chips, .seconds = search_chips().seconds},
+                 rng_.split("test"));
+           })) {
+        accuracy.push_back(row);
+      }
+    }
+    add_candidate(label, "baseline", *assignment, cost->totals, std::move(accuracy));
+  };
+  const auto never = [](const NumberFormat&) { return false; };
+  for (const NumberFormat& format : digital_formats(inputs_.platform)) {
+    measure_baseline(format::to_string(format), is_format(format), never);
+  }
+  measure_baseline("all analog, not noise-aware", is_analog, fallback_digital(inputs_.platform));
+}
+
+void MapRun::search() {
+  progress_.start_phase("search", search_work());
+  const supernet::Problem problem{
+      .network = network_,
+      .model = inputs_.model,
+      .data = inputs_.data,
+      .preprocessing = inputs_.preprocessing,
+      .ranges = ranges_,
+      .space = inputs_.space,
+      .limits = limits_of(settings_),
+      .evaluation = {.images = settings_.validation_images, .chips = search_chips()},
+      .rng = rng_.split("search")};
+  StrategyObserver observer(*this);
+  solution_ = find_strategy(settings_.strategy).make(settings_)->run(problem, observer);
+  record_.sensitivity = solution_->sensitivity;
+  int number = 0;
+  for (const supernet::Evaluated& member : solution_->front) {
+    add_candidate(fmt::format("front {}", ++number), "front",
+                  supernet::assignment_of(inputs_.space, member.choice), member.totals,
+                  {member.accuracy});
+  }
+}
+
+void MapRun::choose() {
+  const auto index = supernet::choose(limits_of(settings_), solution_->front);
+  if (!index) {
+    infeasible_ = index.error();
+    return;
+  }
+  chosen_ = supernet::assignment_of(inputs_.space, solution_->front[*index].choice);
+  chosen_network_.emplace(*solution_->network, *chosen_, inputs_.platform, ranges_);
+  chosen_network_->load_kernel_state(solution_->kernel_state);
+}
+
+nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwork mapped,
+                                        std::int64_t steps, double rate, const std::string& phase,
+                                        double work) {
+  progress_.start_phase(phase, work);
+  const Rng rng = rng_.split(name);
+  nn::Trainer trainer(mapped.parameters(), inputs_.data, inputs_.preprocessing,
+                      training_options(settings_, steps, rate), rng.split("data"), &network_);
+  nlohmann::json losses = nlohmann::json::array();  // [step, loss], kept with the state
+  if (const auto checkpoint = folder_.load(name)) {
+    trainer.restore(checkpoint->tensors);
+    losses = nlohmann::json::parse(checkpoint->json);
+  }
+  const auto save = [&](const nn::Trainer& now) {
+    folder_.save(name, {.tensors = now.state(), .json = losses.dump()});
+  };
+  Clock::time_point last_save = Clock::now();
+  mapped.train(trainer, rng, [&](const nn::Trainer& now, const torch::Tensor& loss) {
+    if (now.steps_done() > 0 && now.steps_done() % 20 == 0 && loss.defined()) {
+      losses.push_back({now.steps_done(), loss.item<double>()});
+    }
+    progress_.update(static_cast<double>(now.steps_done()) /
+                     static_cast<double>(std::max<std::int64_t>(steps, 1)));
+    if (seconds_since(last_save) > 10) {
+      save(now);
+      last_save = Clock::now();
+    }
+    return keep_going();
+  });
+  save(trainer);
+  for (const auto& row : losses)
+    record_.trace.push_back({name, row.at(0), "loss", row.at(1)});
+  return mapped;
+}
+
+void MapRun::tune_chosen() {
+  chosen_network_ =
+      train_mapping("tune", std::move(*chosen_network_), settings_.tune_steps, settings_.tune_rate,
+                    "fine-tuning of the chosen mapping", train_work(settings_.tune_steps));
+}
+
+void MapRun::trained_baselines() {
+  const auto run_baseline = [&](const std::string& label, const std::string& name,
+                                const std::optional<plan::Assignment>& assignment) {
+    if (!keep_going() || !assignment)
+      return;
+    const auto cost = inputs_.model.evaluate(*assignment);
+    if (!cost) {
+      record_.notes.push_back(
+          fmt::format("Baseline '{}' does not fit: {}", label, cost.error().detail));
+      return;
+    }
+    nn::MappedNetwork mapped = train_mapping(
+        name, nn::MappedNetwork(network_, *assignment, inputs_.platform, ranges_), baseline_steps(),
+        settings_.learning_rate, "baseline: " + label, train_work(baseline_steps()));
+    if (!keep_going())
+      return;
+    std::vector<plan::Accuracy> accuracy = once("baseline " + label, [&] {
+      return mapped.measure(validation(), inputs_.preprocessing, search_chips(),
+                            rng_.split("evaluation"));
+    });
+    if (settings_.test_baselines) {
+      for (const plan::Accuracy& row : once("baseline test " + label, [&] {
+             return mapped.measure(
+                 test(), inputs_.preprocessing,
+                 {.chips = settings_.test_chips, .seconds = search_chips().seconds},
+                 rng_.split("test"));
+           })) {
+        accuracy.push_back(row);
+      }
+    }
+    add_candidate(label, "baseline", *assignment, cost->totals, std::move(accuracy));
+  };
+  const auto digital = fallback_digital(inputs_.platform);
+  const auto analog = assign(inputs_.model, is_analog, digital);
+  run_baseline("all analog, noise-aware", "baseline-analog", analog);
+  std::optional<plan::Assignment> ends = analog;
+  const auto all_digital = assign(inputs_.model, digital, digital);
+  if (ends && all_digital) {
+    ends->paths.front() = all_digital->paths.front();
+    ends->paths.back() = all_digital->paths.back();
+    run_baseline("ends digital, noise-aware", "baseline-ends", ends);
+  }
+}
+
+void MapRun::measure_chosen() {
+  progress_.start_phase("chosen mapping on the test set", test_work() + validation_work());
+  std::vector<plan::Accuracy> accuracy = once("chosen validation", [&] {
+    return chosen_network_->measure(validation(), inputs_.preprocessing, search_chips(),
+                                    rng_.split("evaluation"));
+  });
+  for (const plan::Accuracy& row : once("chosen test", [&] {
+         return chosen_network_->measure(
+             test(), inputs_.preprocessing,
+             {.chips = settings_.test_chips, .seconds = parse_times(settings_.test_times)},
+             rng_.split("test"));
+       })) {
+    accuracy.push_back(row);
+  }
+  const auto cost = inputs_.model.evaluate(*chosen_);
+  TESSERA_CHECK(cost.has_value(), "the chosen mapping does not fit: {}", cost.error().detail);
+  add_candidate("chosen", "chosen", *chosen_, cost->totals, accuracy);
+  write(*chosen_network_, "done", std::move(accuracy));
+}
+
+void MapRun::write(const nn::MappedNetwork& mapped, const std::string& status,
+                   std::vector<plan::Accuracy> accuracy) {
+  const auto cost = inputs_.model.evaluate(mapped.assignment());
+  TESSERA_CHECK(cost.has_value(), "a mapping to write does not fit: {}", cost.error().detail);
+  plan::Mapping& mapping = record_.chosen;
+  mapping.network = inputs_.network.file;
+  mapping.platform = {.name = inputs_.platform.name, .sha256 = inputs_.platform.sha256};
+  mapping.assignment = mapped.assignment();
+  mapping.workload = inputs_.model.workload();
+  mapping.cost = *cost;
+  mapping.accuracy = std::move(accuracy);
+  mapping.numerics = mapped.numerics();
+  mapping.weights = "model.safetensors";
+  mapping.search.strategy = settings_.strategy;
+  mapping.search.seed = settings_.seed;
+  if (solution_) {
+    mapping.search.evaluations = solution_->evaluations;
+    mapping.search.training_samples = solution_->training_samples;
+  }
+  mapping.seconds = seconds_since(start_);
+  record_.status = status;
+  record_.timing["seconds"] = mapping.seconds;
+  write_outputs(folder_.path(), record_, mapped, inputs_.preprocessing);
+}
+
+Expected<plan::RunRecord> MapRun::run() {
+  write_atomic(folder_.path() / "resolved.yaml", resolved_yaml(settings_));
+  ranges_ = nn::observe_ranges(network_, inputs_.data, inputs_.preprocessing,
+                               settings_.calibration_images);
+  const auto timed = [&](const std::string& name, const auto& stage) {
+    const Clock::time_point begin = Clock::now();
+    stage();
+    record_.timing[name + "_seconds"] = seconds_since(begin);
+  };
+  timed("baselines", [&] { post_training_baselines(); });
+  timed("search", [&] { search(); });
+  choose();
+  if (!infeasible_) {
+    if (keep_going())
+      timed("tune", [&] { tune_chosen(); });
+    if (settings_.trained_baselines)
+      timed("trained_baselines", [&] { trained_baselines(); });
+    if (keep_going()) {
+      timed("test", [&] { measure_chosen(); });
+    }
+  }
+  progress_.finish();
+  if (keep_going() && !infeasible_)
+    return record_;
+  if (infeasible_ && keep_going()) {
+    record_.status = "infeasible";
+    record_.notes.push_back("No mapping keeps the limits. " + infeasible_->detail);
+    write_record(folder_.path(), record_);
+    return tl::unexpected(*infeasible_);
+  }
+  record_.status = "interrupted";
+  record_.notes.push_back(
+      "The run was interrupted; the mapping is the best so far, without its final training.");
+  write_record(folder_.path(), record_);
+  return record_;
+}
+
+}  // namespace
+
+void check_map(const MapSettings& settings, const MapContext& context) {
+  load_inputs(settings, context);
+}
+
+Expected<plan::RunRecord> map_network(const MapSettings& settings, const MapContext& context) {
+  return MapRun(settings, context, load_inputs(settings, context)).run();
+}
+
+}  // namespace tessera::flow

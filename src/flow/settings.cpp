@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/flow/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tessera/core/error.h"
+#include "tessera/core/file.h"
+#include "tessera/core/text.h"
+
+namespace tessera::flow {
+
+const config::Schema<MapSettings>& map_schema() {
+  using config::boolean, config::integer, config::kNotNegative, config::kPositive, config::measure,
+      config::number, config::optional, config::required, config::text;
+  using S = MapSettings;
+  constexpr config::Range ratio{.min = 0, .max = 1};
+  static const config::Schema<S> schema(
+      "map", "Settings of `tessera map`.",
+      {
+          config::constant<S>("version", "1", "Version of these settings."),
+          required("network", &S::network, text(), "ONNX file."),
+          required("hardware", &S::hardware, text(), "Name of a preset or a YAML file."),
+          required("data", &S::data, text(), "fashion-mnist, cifar10:DIR, idx:DIR or npz:FILE."),
+          optional("strategy", &S::strategy, text(),
+                   "Search method: see `tessera list strategies`."),
+          optional("seed", &S::seed, integer<std::uint64_t>(), "Of every random draw."),
+          optional("threads", &S::threads, integer<int>({.min = 0, .max = 1024}),
+                   "CPU threads; 0: one per core. Results below the torch line depend on it."),
+          optional("device", &S::device, text(), "cpu, cuda or cuda:K."),
+          optional("formats", &S::formats, text(),
+                   "Formats that paths may use, of those that the hardware offers; `analog` for "
+                   "any analog one."),
+          optional("min-accuracy", &S::min_accuracy, number(ratio),
+                   "Least validation top-1 of the chosen mapping, 0 to 1; 0: no limit."),
+          optional("min-analog-macs", &S::min_analog_macs, number(ratio),
+                   "Least share of MACs on analog units, 0 to 1; 0: no limit."),
+          optional("max-energy", &S::max_energy_pj, measure(Dimension::kEnergy, kNotNegative),
+                   "Most energy per image; 0 pJ: no limit."),
+          optional("max-latency", &S::max_latency_ns, measure(Dimension::kTime, kNotNegative),
+                   "Most time per image; 0 ns: no limit."),
+          optional("max-minutes", &S::max_minutes, number(kNotNegative),
+                   "Wall time after which the search ends with its best so far; 0: no limit. Not "
+                   "reproducible."),
+          optional("calibration-images", &S::calibration_images, integer<std::int64_t>({.min = 1}),
+                   "Training images from which activation ranges are taken."),
+          optional("validation-images", &S::validation_images, integer<std::int64_t>({.min = 0}),
+                   "Validation images for front and baselines; 0: all."),
+          optional("chips", &S::chips, integer<std::int64_t>({.min = 1, .max = 1000}),
+                   "Programmed chips per measurement during the search."),
+          optional("drift", &S::drift_ns, measure(Dimension::kTime, kPositive),
+                   "Time after programming for which the search optimizes."),
+          optional("test-images", &S::test_images, integer<std::int64_t>({.min = 0}),
+                   "Test images for the chosen mapping; 0: all."),
+          optional("test-chips", &S::test_chips, integer<std::int64_t>({.min = 1, .max = 1000}),
+                   "Programmed chips for the chosen mapping."),
+          optional("test-times", &S::test_times, text(),
+                   "Times after programming at which the chosen mapping is measured."),
+          optional("test-baselines", &S::test_baselines, boolean(),
+                   "Measure the baselines on the test set, too."),
+          optional("batch", &S::batch, integer<std::int64_t>({.min = 1}),
+                   "Images per training step."),
+          optional("learning-rate", &S::learning_rate, number(kPositive),
+                   "Peak rate of supernetwork and baselines."),
+          optional("distillation", &S::distillation, number(ratio),
+                   "Share of the loss that compares with the float network."),
+          optional("fair-steps", &S::fair_steps, integer<std::int64_t>({.min = 0}),
+                   "MPS phase 1: strict-fair steps at low strength."),
+          optional("ramp-steps", &S::ramp_steps, integer<std::int64_t>({.min = 0}),
+                   "MPS phase 2: strict-fair steps with rising noise and quantisation."),
+          optional("rounds", &S::rounds, integer<std::int64_t>({.min = 1}),
+                   "MPS phase 3: rounds of rank-preserving selection."),
+          optional("samples", &S::samples, integer<std::int64_t>({.min = 2}),
+                   "Mappings sampled per round."),
+          optional("selection-images", &S::selection_images, integer<std::int64_t>({.min = 1}),
+                   "Validation images per sampled mapping."),
+          optional("selection-chips", &S::selection_chips,
+                   integer<std::int64_t>({.min = 1, .max = 1000}),
+                   "Programmed chips per sampled mapping."),
+          optional("tune-steps", &S::tune_steps, integer<std::int64_t>({.min = 0}),
+                   "Training steps of the chosen mapping."),
+          optional("tune-rate", &S::tune_rate, number(kPositive), "Peak rate of that."),
+          optional("trained-baselines", &S::trained_baselines, boolean(),
+                   "Train the noise-aware baselines for comparison."),
+      });
+  return schema;
+}
+
+MapSettings read_map_settings(const std::optional<std::filesystem::path>& file,
+                              const std::map<std::string, std::string>& overrides) {
+  config::Document document;
+  document.file = file ? file->string() : "command line";
+  document.root = config::Node::map();
+  if (file)
+    document = config::parse_yaml(read_text(*file), document.file);
+  if (document.root.kind != config::Node::Kind::kMap)
+    document.root = config::Node::map();
+  if (!file)
+    document.root.set("version", config::Node::scalar("1"));
+  for (const auto& [key, value] : overrides) {
+    auto& entries = document.root.children;
+    std::erase_if(entries, [&](const config::Node& entry) { return entry.key == key; });
+    document.root.set(key, config::Node::scalar(value));
+  }
+  return config::read(document, map_schema());
+}
+
+std::string resolved_yaml(const MapSettings& settings) {
+  return config::write_yaml(map_schema().dump(settings));
+}
+
+std::vector<double> parse_times(const std::string& text) {
+  std::vector<double> seconds;
+  for (const std::string& item : split(text, ',')) {
+    const auto nanoseconds = parse_quantity(item, Dimension::kTime);
+    if (!nanoseconds)
+      throw UsageError("test-times: " + nanoseconds.error().detail);
+    if (*nanoseconds <= 0)
+      throw UsageError(fmt::format("test-times: '{}' is not above 0", item));
+    seconds.push_back(*nanoseconds / 1e9);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  return seconds;
+}
+
+}  // namespace tessera::flow

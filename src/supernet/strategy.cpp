@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/supernet/strategy.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "tessera/core/error.h"
+#include "tessera/core/units.h"
+#include "tessera/plan/pareto.h"
+
+namespace tessera::supernet {
+
+plan::Assignment assignment_of(const Space& space, const Choice& choice) {
+  TESSERA_CHECK(space.size() == choice.size(), "{} choices for {} layers", choice.size(),
+                space.size());
+  plan::Assignment assignment;
+  for (std::size_t i = 0; i < space.size(); ++i) {
+    assignment.paths.push_back(space[i].at(static_cast<std::size_t>(choice[i])));
+  }
+  return assignment;
+}
+
+plan::Point objectives(const Evaluated& candidate) {
+  return {-candidate.accuracy.mean, -candidate.totals.analog_mac_ratio,
+          static_cast<double>(candidate.totals.digital_weight_bytes), candidate.totals.energy_pj,
+          candidate.totals.latency_ns};
+}
+
+double violation(const Limits& limits, const Evaluated& candidate) {
+  double sum = 0;
+  const auto at_least = [&](const std::optional<double>& limit, double value) {
+    if (limit && value < *limit)
+      sum += (*limit - value) / std::max(*limit, 1e-12);
+  };
+  const auto at_most = [&](const std::optional<double>& limit, double value) {
+    if (limit && value > *limit)
+      sum += (value - *limit) / std::max(*limit, 1e-12);
+  };
+  at_least(limits.min_accuracy, candidate.accuracy.mean);
+  at_least(limits.min_analog_mac_ratio, candidate.totals.analog_mac_ratio);
+  at_most(limits.max_energy_pj, candidate.totals.energy_pj);
+  at_most(limits.max_latency_ns, candidate.totals.latency_ns);
+  return sum;
+}
+
+std::vector<int> constrained_ranks(const Limits& limits, const std::vector<Evaluated>& candidates) {
+  std::vector<std::size_t> inside;
+  std::vector<plan::Point> points;
+  std::set<double> violations;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (const double excess = violation(limits, candidates[i]); excess > 0) {
+      violations.insert(excess);
+    } else {
+      inside.push_back(i);
+      points.push_back(objectives(candidates[i]));
+    }
+  }
+  const std::vector<int> fronts = plan::pareto_ranks(points);
+  int worst_inside = -1;
+  std::vector<int> ranks(candidates.size(), -1);
+  for (std::size_t k = 0; k < inside.size(); ++k) {
+    ranks[inside[k]] = fronts[k];
+    worst_inside = std::max(worst_inside, fronts[k]);
+  }
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (ranks[i] >= 0)
+      continue;
+    const auto position = violations.find(violation(limits, candidates[i]));
+    ranks[i] = worst_inside + 1 + static_cast<int>(std::distance(violations.begin(), position));
+  }
+  return ranks;
+}
+
+std::vector<std::size_t> front_members(const std::vector<Evaluated>& candidates) {
+  std::set<std::size_t> members;
+  for (std::size_t objective = 1; objective < 5; ++objective) {
+    std::vector<plan::Point> points;
+    for (const Evaluated& candidate : candidates) {
+      const plan::Point all = objectives(candidate);
+      points.push_back({all[0], all[objective]});
+    }
+    for (const std::size_t member : plan::pareto_front(points))
+      members.insert(member);
+  }
+  return {members.begin(), members.end()};
+}
+
+Expected<std::size_t> choose(const Limits& limits, const std::vector<Evaluated>& candidates) {
+  std::vector<std::size_t> inside;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (violation(limits, candidates[i]) == 0)
+      inside.push_back(i);
+  }
+  if (inside.empty()) {
+    std::string detail;
+    const auto nearest = [&](const std::optional<double>& limit, std::string_view what, auto value,
+                             bool at_least, auto print) {
+      if (!limit)
+        return;
+      double best = value(candidates.front());
+      for (const Evaluated& candidate : candidates) {
+        best = at_least ? std::max(best, value(candidate)) : std::min(best, value(candidate));
+      }
+      detail +=
+          fmt::format("{}{} {} {}: best of all mappings seen is {}", detail.empty() ? "" : "; ",
+                      what, at_least ? "at least" : "at most", print(*limit), print(best));
+    };
+    if (candidates.empty())
+      return infeasible("limits", "no mapping was measured");
+    const auto percent = [](double v) { return fmt::format("{:.2f} %", 100 * v); };
+    const auto energy = [](double v) { return format_quantity(v, Dimension::kEnergy); };
+    const auto time = [](double v) { return format_quantity(v, Dimension::kTime); };
+    nearest(
+        limits.min_accuracy, "accuracy", [](const Evaluated& e) { return e.accuracy.mean; }, true,
+        percent);
+    nearest(
+        limits.min_analog_mac_ratio, "analog MAC ratio",
+        [](const Evaluated& e) { return e.totals.analog_mac_ratio; }, true, percent);
+    nearest(
+        limits.max_energy_pj, "energy", [](const Evaluated& e) { return e.totals.energy_pj; },
+        false, energy);
+    nearest(
+        limits.max_latency_ns, "latency", [](const Evaluated& e) { return e.totals.latency_ns; },
+        false, time);
+    return infeasible("limits", detail);
+  }
+  const auto first_by = [&](auto key) {
+    return *std::min_element(inside.begin(), inside.end(), [&](std::size_t a, std::size_t b) {
+      return key(candidates[a]) < key(candidates[b]);
+    });
+  };
+  const bool budget = limits.max_energy_pj || limits.max_latency_ns;
+  // A bound on one side asks for the best on the other; bounds on both or neither leave the trade
+  // to the knee.
+  if (limits.min_accuracy && !budget) {
+    return first_by([](const Evaluated& e) { return e.totals.energy_pj; });
+  }
+  if (budget && !limits.min_accuracy) {
+    return first_by([](const Evaluated& e) { return -e.accuracy.mean; });
+  }
+  std::vector<plan::Point> points;
+  for (const std::size_t i : inside) {
+    points.push_back({-candidates[i].accuracy.mean, candidates[i].totals.energy_pj});
+  }
+  const std::vector<std::size_t> front = plan::pareto_front(points);
+  std::vector<plan::Point> front_points;
+  for (const std::size_t k : front)
+    front_points.push_back(points[k]);
+  return inside[front[plan::knee(front_points)]];
+}
+
+}  // namespace tessera::supernet
