@@ -174,6 +174,11 @@ class TreeBuilder : public YAML::EventHandler {
       node.key = std::move(parent.key.text);
       node.key_line = parent.key.line;
       node.key_column = parent.key.column;
+      // An absent value is where the parser noticed; people look for it at its key.
+      if (node.kind == Node::Kind::kNull && node.line != node.key_line) {
+        node.line = node.key_line;
+        node.column = node.key_column;
+      }
       parent.has_key = false;
     }
     parent.node.children.push_back(std::move(node));

@@ -313,12 +313,11 @@ Field<T> optional(std::string key, V T::*member, Type<V> type, std::string help)
 // A key that must be there with this very text: a version, a kind.
 template <typename T>
 Field<T> constant(std::string key, std::string value, std::string help) {
-  const Type<std::size_t> type = detail::choice(key, {value});
   Field<T> field;
   field.row = {std::move(key), "`" + value + "`", "", std::move(help), {}};
-  field.read = [type](const Node& node, T&, Findings& findings) {
-    std::size_t ignored = 0;
-    type.read(node, ignored, findings);
+  field.read = [value](const Node& node, T&, Findings& findings) {
+    if (node.kind != Node::Kind::kScalar || node.text != value)
+      findings.add(node, "found " + describe(node) + "; allowed: '" + value + "'");
   };
   field.dump = [value](const T&) { return Node::scalar(value); };
   field.visit = detail::no_quantities<T>;
