@@ -21,7 +21,14 @@ struct TileSpec {
 // A layer on crossbar tiles: input clamped to a static learned range and quantised by the DAC,
 // weights scaled per column (or tile) into conductances, rows split evenly over tiles, output noise
 // and ADC per tile, partial sums added digitally, bias added digitally, drift compensated by one
-// factor per layer.
+// factor per layer. docs/derivations/pcm.md has the formulas.
+//
+// In training, forward() perturbs the weights anew at each call as the preset says, and gradients
+// pass straight through both converters; the input range gets the derivative of the clamp. In
+// evaluation it multiplies with the weights of the chip that program() wrote, as drift_to() last
+// read them (without drift or read noise before that), always at full strength. Both need
+// set_generator() unless the preset has no noise. The same weights and generator states give the
+// same results on any number of threads but for LibTorch's own sums.
 class AnalogKernel final : public NoisyKernel {
  public:
   // `input_range`: full scale of the DAC, > 0; learned in training.
@@ -37,6 +44,10 @@ class AnalogKernel final : public NoisyKernel {
   void drift_to(double seconds) override;
 
   double input_range() const;
+  // The chip's weights as last read, in the units of those programmed, before drift compensation;
+  // and the factor that compensates. REQUIRES: program().
+  Tensor chip_weights() const;
+  double drift_compensation() const;
 
  private:
   struct Impl;

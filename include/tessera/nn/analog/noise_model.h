@@ -24,8 +24,11 @@ class NoiseModel {
   // Mean and standard deviation of the drift exponent ν at target conductance g.
   virtual Tensor drift_mean(const Tensor& g_target) const = 0;
   virtual Tensor drift_sigma(const Tensor& g_target) const = 0;
-  // Relative 1/f read noise at time t after programming, for programmed conductance g.
+  // Relative 1/f read noise, a standard deviation in units of the drifted conductance, `seconds`
+  // after programming (counted from t0) for programmed conductance g.
   virtual Tensor read_sigma(const Tensor& g_programmed, double seconds) const = 0;
+  // When programming ends and time begins to count, after the write pulse: a device has
+  // conductance g·((seconds + t0)/t0)^-ν `seconds` after programming.
   virtual double t0_seconds() const = 0;
 };
 
@@ -44,10 +47,20 @@ struct AnalogPreset {
   double train_weight_noise = 0;                 // w + σ·w_max·N
   double train_weight_noise_multiplicative = 0;  // w·(1 + σ·N)
   bool train_programming_noise = false;  // σ from the noise model's programming_sigma at the weight
+  // With train_programming_noise: also drift and 1/f noise as they are so long after programming,
+  // with the drift's mean compensated for the layer; 0: as just programmed.
+  double train_seconds = 0;
 };
 
-// "pcm-lionheart", "hermes", … InternalError-free: an unknown name throws ConfigError listing those
-// known.
+// Phase-change memory as aihwkit models it: 25 µS, t0 = 20 s.
+std::shared_ptr<const NoiseModel> make_pcm_model();
+// Devices of the HERMES chip, one or two for each polarity: 10.35 or 20.7 µS, t0 = 200 or 300 s.
+std::shared_ptr<const NoiseModel> make_hermes_model(int devices);
+// No noise and no drift.
+std::shared_ptr<const NoiseModel> make_ideal_model();
+
+// "pcm-lionheart", "pcm-standard", "hermes", "ideal". Throws ConfigError that lists them for any
+// other name.
 const AnalogPreset& analog_preset(std::string_view name);
 std::vector<std::string> analog_preset_names();
 

@@ -12,11 +12,13 @@
 
 namespace tessera::nn {
 
-// Values that a layer's input took on over calibration data, in memory that does not grow with it.
+// Values that a layer's input took on over calibration data, in memory that does not grow with it:
+// a histogram whose bins widen by powers of two to hold new extremes. Counts, extremes and
+// percentiles do not depend on the order of the data; mean and std do in the last bits.
 class RangeObserver {
  public:
   static constexpr int kBins = 2048;
-  // x of any shape; the histogram widens by powers of two to hold new extremes.
+  // x of any shape, on any device. Throws UnsupportedError if a value is not finite.
   void add(const Tensor& x);
 
   std::int64_t count() const { return count_; }
@@ -24,15 +26,21 @@ class RangeObserver {
   double max() const { return max_; }
   double mean() const;
   double std() const;
-  // The value below which a `fraction` of all lies, interpolated within a bin.
+  // The value below which a `fraction` (0–1) of all lies, interpolated within a bin: off by at most
+  // a bin, 1/1024 of the range. REQUIRES: count() > 0, as for all below.
   double percentile(double fraction) const;
-  // Mean squared error of quantising with this code, from the histogram.
+  // Mean squared error of quantising with this code: values are taken to lie evenly within a bin,
+  // except for zeros, which are counted apart and cost nothing.
   double mse(double scale, std::int64_t zero_point, std::int64_t low, std::int64_t high) const;
 
  private:
   void widen_to(double low, double high);
-  std::vector<double> bins_;
-  double low_ = 0, high_ = 0;
+
+  // Bin i counts values in [first_bin_ + i, first_bin_ + i + 1) · width_.
+  std::vector<std::int64_t> bins_;
+  std::int64_t first_bin_ = 0;
+  double width_ = 0;
+  std::int64_t zeros_ = 0;
   double min_ = 0, max_ = 0, sum_ = 0, sum_squares_ = 0;
   std::int64_t count_ = 0;
 };
@@ -61,24 +69,33 @@ plan::AffineCode activation_code(const RangeObserver& observed, int bits,
                                  const CalibrationOptions& options);
 
 enum class WeightGranularity { kPerTensor, kPerChannel };
-// Symmetric code of weights [M, ...]: low = -(2^(bits-1) - 1). kMse searches the scale that
-// minimizes the squared error.
+// Symmetric code of weights [M, ...]: low = -(2^(bits-1) - 1). kMse takes the clipping among 1,
+// 0.95, … 0.25 of the largest weight that has the least squared error, kPercentile clips the top
+// thousandth. Depends on the weights alone. Bits: 2–8 or 16, as everywhere here.
 plan::AffineCode weight_code(const Tensor& weight, int bits, RangeMethod method,
                              WeightGranularity granularity = WeightGranularity::kPerChannel);
 
 // Rounds half to even and saturates. Codes are int32.
 Tensor quantize(const Tensor& x, const plan::AffineCode& code);
 Tensor dequantize(const Tensor& codes, const plan::AffineCode& code);
-// dequantize(quantize(x)) with the straight-through gradient: 1 inside the range, 0 where it
-// saturates.
+// dequantize(quantize(x)) with the straight-through gradient: 1 inside the range (up to half a step
+// beyond its last code), 0 where it saturates.
 Tensor fake_quantize(const Tensor& x, const plan::AffineCode& code);
-// Rounds to IEEE binary16 and back, straight-through gradient.
+// Rounds to IEEE binary16 and back (half to even, subnormals kept, infinite from 65520 on),
+// gradient 1 everywhere.
 Tensor fake_float16(const Tensor& x);
 
+// Input, weights and bias rounded to binary16, sums in float32.
 std::unique_ptr<LayerKernel> make_float16_kernel();
 
-// Fake-quantised arithmetic of one layer. Weight scales follow the weights (min-max or MSE, fixed
-// at each refresh()); the input code is fixed.
+// int32 codes [M] of a bias [M] at scale s_x·s_w (one weight scale per channel, or one for all):
+// the product of the scales in float32, the quotient in float64, half to even, saturated.
+Tensor quantize_bias(const Tensor& bias, float input_scale,
+                     const std::vector<float>& weight_scales);
+
+// Fake-quantised arithmetic of one layer: weights per channel, inputs per tensor, sums in float32,
+// bias in float32. Scales of weights follow the weights at every call; the input code is fixed.
+// Evaluation runs at full strength whatever set_strength() said.
 class IntegerKernel final : public LayerKernel {
  public:
   IntegerKernel(int weight_bits, plan::AffineCode input,
@@ -88,7 +105,7 @@ class IntegerKernel final : public LayerKernel {
   void set_training(bool training) override { training_ = training; }
   void set_generator(at::Generator) override {}
   std::vector<Tensor> parameters() const override { return {}; }
-  // The code at which forward() quantises these weights.
+  // The codes at which forward() quantises these weights and its input.
   plan::LayerNumerics numerics(const Tensor& weight) const;
 
  private:
@@ -99,9 +116,12 @@ class IntegerKernel final : public LayerKernel {
   bool training_ = false;
 };
 
-// Integer layers computed in integers: int32 accumulation, int32 bias with scale s_x·s_w, then one
-// float multiplication per output. What an exported file must give bit for bit. Layers that are not
-// in `numerics` run in float32.
+// One layer in integers: int32 accumulation and bias (wider where int32 could overflow, which takes
+// 16-bit codes), then one float32 multiplication by s_x·s_w. Exact on any device; no gradients.
+// docs/numerics.md says how this compares with an exported file.
+Tensor integer_layer(const LayerCall& call, const plan::LayerNumerics& numerics);
+
+// Runs the layers that are in `numerics` (by name) in integers, others in float32.
 class IntegerRunner final : public LayerRunner {
  public:
   IntegerRunner(const Network& network, const plan::Numerics& numerics);

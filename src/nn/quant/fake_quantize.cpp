@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/quant/fake_quantize.h"
+
+#include <limits>
+#include <vector>
+
+#include <ATen/Parallel.h>
+#include <torch/autograd.h>
+
+#include "tessera/core/error.h"
+#include "tessera/nn/quant/quantize.h"
+
+#include "nn/quant/loops.h"
+
+namespace tessera::nn {
+namespace detail {
+namespace {
+
+bool is_plain(const Tensor& x) {
+  return x.device().is_cpu() && x.scalar_type() == torch::kFloat32 && x.numel() > 0 &&
+         x.is_non_overlapping_and_dense();
+}
+
+bool loops_apply(const Tensor& x, const CodeTensors& codes) {
+  return is_plain(x) && (codes.scale.numel() == 1 || x.is_contiguous());
+}
+
+CodeRows rows_of(const CodeTensors& codes) {
+  return {.rows = codes.scale.numel(),
+          .scale = codes.scale.data_ptr<float>(),
+          .low = codes.low.data_ptr<float>(),
+          .high = codes.high.data_ptr<float>()};
+}
+
+class FakeQuantize final : public torch::autograd::Function<FakeQuantize> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, const Tensor& scale,
+                        const Tensor& low, const Tensor& high, double strength) {
+    const CodeTensors codes{scale, low, high};
+    bool saturated = true;
+    Tensor y;
+    if (loops_apply(x, codes)) {
+      y = at::empty_like(x);
+      saturated =
+          fake_quantize_loop(x.data_ptr<float>(), y.data_ptr<float>(), x.numel(), rows_of(codes),
+                             static_cast<float>(strength), at::get_num_threads());
+    } else {
+      y = x.div(scale).clamp_(low, high).round_().mul_(scale);
+      if (strength != 1.0)
+        y = x + strength * (y - x);
+    }
+    // Without saturation the gradient passes untouched and nothing need be kept.
+    if (saturated)
+      ctx->save_for_backward({x, scale, low, high});
+    ctx->saved_data["saturated"] = saturated;
+    ctx->saved_data["outside"] = 1.0 - strength;
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list grads) {
+    Tensor g = grads[0];
+    if (ctx->saved_data["saturated"].toBool())
+      g = masked(g, ctx->get_saved_variables(), ctx->saved_data["outside"].toDouble());
+    return {g, Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+
+ private:
+  static Tensor masked(const Tensor& g, const torch::autograd::variable_list& saved,
+                       double outside) {
+    const Tensor& x = saved[0];
+    const CodeTensors codes{saved[1], saved[2], saved[3]};
+    if (loops_apply(x, codes) && is_plain(g) && g.strides() == x.strides()) {
+      Tensor gx = at::empty_like(g);
+      fake_quantize_backward_loop(g.data_ptr<float>(), x.data_ptr<float>(), gx.data_ptr<float>(),
+                                  x.numel(), rows_of(codes), static_cast<float>(outside),
+                                  at::get_num_threads());
+      return gx;
+    }
+    const Tensor v = x.div(codes.scale);
+    const Tensor inside = (v >= codes.low - 0.5).logical_and(v <= codes.high + 0.5);
+    return at::where(inside, g, g * outside);
+  }
+};
+
+class FakeFloat16 final : public torch::autograd::Function<FakeFloat16> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext*, const Tensor& x, double strength) {
+    if (!is_plain(x)) {
+      const Tensor rounded = x.to(torch::kFloat16).to(x.scalar_type());
+      return strength == 1.0 ? rounded : x + strength * (rounded - x);
+    }
+    Tensor y = at::empty_like(x);
+    fake_float16_loop(x.data_ptr<float>(), y.data_ptr<float>(), x.numel(),
+                      static_cast<float>(strength), at::get_num_threads());
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                 torch::autograd::variable_list grads) {
+    return {grads[0], Tensor()};
+  }
+};
+
+}  // namespace
+
+CodeTensors tensors_of(const plan::AffineCode& code, const Tensor& x) {
+  TESSERA_CHECK(!code.scales.empty() && code.scales.size() == code.zero_points.size(),
+                "{} scales, {} zero points", code.scales.size(), code.zero_points.size());
+  const auto count = static_cast<std::int64_t>(code.scales.size());
+  TESSERA_CHECK(count == 1 || (x.dim() > 0 && x.size(0) == count), "{} scales for {} channels",
+                count, x.dim() > 0 ? x.size(0) : 0);
+  std::vector<float> low;
+  std::vector<float> high;
+  for (const std::int32_t zero : code.zero_points) {
+    low.push_back(static_cast<float>(code.low - zero));
+    high.push_back(static_cast<float>(code.high - zero));
+  }
+  const auto tensor = [&](const std::vector<float>& values) {
+    const Tensor t = torch::tensor(values);
+    // A 0-dim tensor of the CPU acts as a scalar on any device.
+    return count == 1 ? t.reshape({}) : along_first(t.to(x.device()), x);
+  };
+  return {tensor(code.scales), tensor(low), tensor(high)};
+}
+
+namespace {
+Tensor zero_points_of(const plan::AffineCode& code, const Tensor& x) {
+  const Tensor t = torch::tensor(code.zero_points, torch::kInt32);
+  return code.zero_points.size() == 1 ? t.reshape({}) : along_first(t.to(x.device()), x);
+}
+
+}  // namespace
+
+Tensor along_first(const Tensor& values, const Tensor& like) {
+  std::vector<std::int64_t> shape(static_cast<std::size_t>(like.dim()), 1);
+  shape[0] = values.numel();
+  return values.reshape(shape);
+}
+
+Tensor fake_quantize(const Tensor& x, const CodeTensors& codes, double strength) {
+  if (strength == 0.0) {
+    return x;
+  }
+  return FakeQuantize::apply(x, codes.scale, codes.low, codes.high, strength);
+}
+
+Tensor fake_float16(const Tensor& x, double strength) {
+  return strength == 0.0 ? x : FakeFloat16::apply(x, strength);
+}
+
+}  // namespace detail
+
+Tensor quantize(const Tensor& x, const plan::AffineCode& code) {
+  const detail::CodeTensors codes = detail::tensors_of(code, x);
+  return x.div(codes.scale)
+      .clamp_(codes.low, codes.high)
+      .round_()
+      .to(torch::kInt32)
+      .add_(detail::zero_points_of(code, x));
+}
+
+Tensor dequantize(const Tensor& codes, const plan::AffineCode& code) {
+  return (codes - detail::zero_points_of(code, codes)).to(torch::kFloat32) *
+         detail::tensors_of(code, codes).scale;
+}
+
+Tensor fake_quantize(const Tensor& x, const plan::AffineCode& code) {
+  return detail::fake_quantize(x, detail::tensors_of(code, x), 1.0);
+}
+
+Tensor fake_float16(const Tensor& x) {
+  return detail::fake_float16(x, 1.0);
+}
+
+Tensor quantize_bias(const Tensor& bias, float input_scale,
+                     const std::vector<float>& weight_scales) {
+  const auto channels = static_cast<std::size_t>(bias.numel());
+  TESSERA_CHECK(weight_scales.size() == 1 || weight_scales.size() == channels,
+                "{} weight scales for {} channels", weight_scales.size(), channels);
+  std::vector<float> scales(channels);
+  for (std::size_t m = 0; m < channels; ++m) {
+    scales[m] = input_scale * weight_scales[weight_scales.size() == 1 ? 0 : m];
+  }
+  const Tensor steps = torch::tensor(scales).to(bias.device(), torch::kFloat64);
+  return bias.to(torch::kFloat64)
+      .div(steps)
+      .round_()
+      .clamp_(static_cast<double>(std::numeric_limits<std::int32_t>::min()),
+              static_cast<double>(std::numeric_limits<std::int32_t>::max()))
+      .to(torch::kInt32);
+}
+
+}  // namespace tessera::nn
