@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Golden tests of the shipped platforms; the figures are published ones unless they say otherwise.
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tessera/core/file.h"
+#include "tessera/hw/read_platform.h"
+
+#include "support/shared_files.h"
+
+namespace tessera::hw {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path hardware_folder() {
+  return testing::source_file("configs/hardware");
+}
+
+Platform preset(const std::string& name) {
+  return load_platform(name, {hardware_folder()});
+}
+
+double full_tile_pj(const AnalogUnit& unit) {
+  const auto rows = static_cast<double>(unit.tile_rows);
+  const auto columns = static_cast<double>(unit.tile_columns);
+  return unit.mvm_fixed_pj.value + rows * unit.mvm_row_pj.value +
+         columns * unit.mvm_column_pj.value + rows * columns * unit.mvm_cell_pj.value;
+}
+
+const DigitalMode& mode(const DigitalUnit& unit, std::string_view format) {
+  for (const DigitalMode& candidate : unit.modes) {
+    if (to_string(candidate.format) == format)
+      return candidate;
+  }
+  throw std::out_of_range(std::string(format));
+}
+
+TEST(Presets, EveryShippedFileLoadsUnderItsOwnName) {
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(hardware_folder())) {
+    EXPECT_EQ(read_platform(entry.path()).name, entry.path().stem().string());
+    ++files;
+  }
+  EXPECT_GE(files, 2);
+}
+
+TEST(Presets, TheCommandLineFindsThem) {
+  EXPECT_THAT(preset_names(platform_folders()), ::testing::IsSupersetOf({"hermes", "ibm_hybrid"}));
+}
+
+TEST(Presets, EveryConstantStatesItsSource) {
+  for (const std::string& name : preset_names({hardware_folder()})) {
+    for (const Provenance& row : provenance(preset(name))) {
+      EXPECT_NE(row.source, "") << name << ": " << row.path;
+      // A capacity is chosen, not estimated; all else is uncertain.
+      if (!row.path.ends_with(".capacity")) {
+        EXPECT_GT(row.plus_minus, 0) << name << ": " << row.path;
+      }
+    }
+  }
+}
+
+// Jain et al. 2022 by way of Burr 2025: 512x512, 40 ns, 100 TOPS/W, 5.24 nJ.
+TEST(Presets, IbmHybridTileMatchesThePublishedOne) {
+  const Platform platform = preset("ibm_hybrid");
+  const auto& tile = std::get<AnalogUnit>(find_unit(platform, "pcm"));
+  EXPECT_EQ(tile.tile_rows, 512);
+  EXPECT_EQ(tile.tile_columns, 512);
+  EXPECT_EQ(tile.tiles, 64);
+  EXPECT_EQ(tile.mvm_latency_ns.value, 40);
+  EXPECT_DOUBLE_EQ(full_tile_pj(tile), 5240);
+  EXPECT_NEAR(2 * 512 * 512 / full_tile_pj(tile), 100, 0.1);  // operations per pJ are TOPS/W
+  EXPECT_EQ(tile.noise_preset, "pcm-lionheart");
+}
+
+// HERMES 64-core chip, one-phase reading: 256x256, 132.9 ns, 9.76 TOPS/W, 13.4 nJ.
+TEST(Presets, HermesTileMatchesTheMeasuredOne) {
+  const Platform platform = preset("hermes");
+  const auto& tile = std::get<AnalogUnit>(find_unit(platform, "pcm"));
+  EXPECT_EQ(tile.tile_rows, 256);
+  EXPECT_EQ(tile.tile_columns, 256);
+  EXPECT_EQ(tile.tiles, 64);
+  EXPECT_EQ(tile.mvm_latency_ns.value, 132.9);
+  EXPECT_DOUBLE_EQ(full_tile_pj(tile), 13400);
+  EXPECT_NEAR(2 * 256 * 256 / full_tile_pj(tile), 9.76, 0.03);
+  EXPECT_NEAR(64 * 2 * 256 * 256 / tile.mvm_latency_ns.value / 1000, 63.1, 0.1);  // TOPS
+  EXPECT_EQ(tile.noise_preset, "hermes");
+}
+
+// Hand-computed from the 45 nm and 7 nm columns of Jouppi et al. 2021, table 2, and the operand
+// bytes from a 32 KB buffer shared by 32 MACs, as the files' comments say.
+TEST(Presets, DigitalEnergiesFollowTheStatedScaling) {
+  const double weight_of_7nm = std::log(45.0 / 14) / std::log(45.0 / 7);
+  const auto at_14nm = [&](double pj_45nm, double pj_7nm) {
+    return pj_45nm * std::pow(pj_7nm / pj_45nm, weight_of_7nm);
+  };
+  const double operand_byte = at_14nm(20, 8.5) / 8 / 32;
+  const double fp32_add = at_14nm(0.9, 0.38);
+  const double int8_mul = at_14nm(0.2, 0.07);
+  const double int32_add = at_14nm(0.1, 0.03);
+  const double product = 4 * 8;  // QKeras polynomial with the factors' widths
+  const double int4x8_mul = int8_mul / 0.2 * (0.002994791667 * product + 0.001041666667 * 6);
+  for (const std::string& name : preset_names({hardware_folder()})) {
+    const Platform platform = preset(name);
+    const auto& npu = std::get<DigitalUnit>(find_unit(platform, "npu"));
+    const auto near = [](double expected) {
+      return ::testing::DoubleNear(expected, expected / 100);
+    };
+    EXPECT_THAT(mode(npu, "fp32").mac_pj.value,
+                near(at_14nm(3.7, 1.31) + fp32_add + 8 * operand_byte));
+    EXPECT_THAT(mode(npu, "fp16").mac_pj.value,
+                near(at_14nm(1.1, 0.34) + fp32_add + 4 * operand_byte));
+    EXPECT_THAT(mode(npu, "int8").mac_pj.value, near(int8_mul + int32_add + 2 * operand_byte));
+    EXPECT_THAT(mode(npu, "int4/a8").mac_pj.value,
+                near(int4x8_mul + int32_add + 1.5 * operand_byte));
+    EXPECT_THAT(find_memory(platform, "activations").read_pj_per_byte.value,
+                near(at_14nm(100, 14) / 8));
+  }
+}
+
+TEST(Presets, TheExampleInTheDocumentationLoads) {
+  const std::string page = read_text(testing::source_file("docs/hardware.md"));
+  const std::string fence = "```yaml\n";
+  const std::size_t begin = page.find(fence) + fence.size();
+  const std::string example = page.substr(begin, page.find("```\n", begin) - begin);
+  EXPECT_EQ(parse_platform(example, "example").name, "edge_chip");
+}
+
+// The reference of all keys in docs is what the schema says. To renew it:
+//   TESSERA_UPDATE_DOCS=1 ctest --preset core -R ConfigReference
+TEST(Presets, ConfigReferenceIsUpToDate) {
+  const fs::path path = testing::source_file("docs/config_reference.md");
+  const std::string expected =
+      "# Configuration reference\n\n"
+      "Generated from the schema tables; edit those, then run\n"
+      "`TESSERA_UPDATE_DOCS=1 ctest --preset core -R ConfigReference`. Hardware files are "
+      "introduced "
+      "in\n[hardware.md](hardware.md).\n\n" +
+      explain_platform();
+  if (std::getenv("TESSERA_UPDATE_DOCS") != nullptr)
+    write_atomic(path, expected);
+  EXPECT_EQ(read_text(path), expected);
+}
+
+}  // namespace
+}  // namespace tessera::hw
