@@ -180,8 +180,9 @@ TEST(TiledModel, C12_WeightMemoryRunsOutByName) {
   EXPECT_TRUE(model.evaluate(assign(model.workload(), {{"npu", kFp16}, {"npu", kInt4}})));
 }
 
-TEST(TiledModel, StreamedWeightsNeedNoLoadingBeforehand) {
+TEST(TiledModel, C6_StreamedWeightsNeedNoLoadingAndNoRoom) {
   hw::Platform platform = small_platform();
+  platform.memories[0].capacity_bytes.value = 1;
   std::get<hw::DigitalUnit>(platform.units[1]).weight_residency = hw::WeightResidency::kStreamed;
   const TiledModel model(two_layers(), platform);
   const auto cost = model.evaluate(assign(model.workload(), {{"npu", kFp16}, {"npu", kInt8}}));
@@ -207,6 +208,7 @@ TEST(TiledModel, C8_SplitLayerCostsItsSlicesAndTheGathering) {
   const plan::LayerCost& row = cost->layers[0];
   EXPECT_EQ(row.used_cells, 108);
   EXPECT_EQ(row.tiles, 2);
+  EXPECT_EQ(row.part_tiles, (std::vector<std::int64_t>{2, 0}));
   EXPECT_EQ(row.weight_bytes, 162 * 2);
   EXPECT_EQ(row.energy_pj[Component::kMac], 162 * 36 * 2);
   // Both units read the image; each writes its own outputs.

@@ -32,13 +32,14 @@ struct Breakdown {
   bool operator==(const Breakdown&) const = default;
 };
 
-// Cost of one layer on one path, per image.
+// Cost of one layer on one path, per image. Cells are those of the tiles that hold the layer.
 struct LayerCost {
   Breakdown energy_pj;
   double latency_ns = 0;
   std::int64_t weight_bytes = 0;  // digital storage at the stored width; 0 on analog tiles
   std::int64_t tiles = 0;
-  std::int64_t mvms = 0;  // tile activations
+  std::vector<std::int64_t> part_tiles;  // of each part of the path; sums to `tiles`
+  std::int64_t mvms = 0;                 // tile activations
   std::int64_t used_cells = 0;
   std::int64_t allocated_cells = 0;
   double programming_pj = 0;  // once, before any inference; not part of energy_pj

@@ -3,8 +3,8 @@
 
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tessera/ir/workload.h"
@@ -70,21 +70,24 @@ struct Mapping {
   double seconds = 0;  // wall time, under "timing", outside every hash and comparison
 };
 
-nlohmann::json to_json(const Mapping& mapping);
+// In the order of the design document's example. Numbers read back to the same bits; one that is
+// not finite is a bug (InternalError). docs/mapping.schema.json describes the result.
+nlohmann::ordered_json to_json(const Mapping& mapping);
 
 // What a mapping.json says that is an input: the assignment by layer name, numerics, weights,
 // references.
 struct MappingInput {
+  std::string file;  // where it was read, for messages
   FileRef network;
   PlatformRef platform;
   std::vector<std::pair<std::string, Path>> paths;
   Numerics numerics;
   std::string weights;
 };
-// Throws ConfigError with file, line, column, the value found and those allowed.
+// Throws IoError, or ConfigError with file, line, column, the value found and those allowed.
 MappingInput read_mapping(const std::filesystem::path& path);
-// The paths in the workload's order; ConfigError names layers that are missing or not in the
-// network.
+// The paths in the workload's order; ConfigError names layers that are missing, not in the network,
+// or of another number of output channels. Units and formats are the cost model's to check.
 Assignment assignment_for(const MappingInput& input, const ir::Workload& workload);
 
 }  // namespace tessera::plan

@@ -3,12 +3,12 @@
 
 #include <cstddef>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace tessera::plan {
 
-// Objectives are minimized throughout; whoever maximizes negates. All points have one length.
+// Objectives are minimized throughout; whoever maximizes negates. All points have one length and no
+// NaN (InternalError).
 using Point = std::vector<double>;
 
 // a is nowhere worse than b and somewhere better.
@@ -21,14 +21,15 @@ std::vector<int> pareto_ranks(std::span<const Point> points);
 // Indices of the non-dominated points, ascending; of equal points the first.
 std::vector<std::size_t> pareto_front(std::span<const Point> points);
 
-// Volume dominated by the points and bounded by `reference`, exact, any dimension (by slicing;
-// meant for up to a few hundred points in up to five dimensions). Points that do not dominate the
-// reference count nothing.
+// Volume dominated by the points and bounded by `reference`, exact up to rounding, in any dimension
+// by exclusive volumes (While, Bradstreet and Barone, "A fast way of calculating exact
+// hypervolumes", 2012): meant for up to a few hundred points in up to five dimensions. A point
+// counts when it is below the reference in every objective.
 double hypervolume(std::span<const Point> points, std::span<const double> reference);
 
-// Index of the point farthest below the straight line (plane) through the extremes, each objective
-// scaled to [0, 1] over the front: where giving up more of one objective stops paying in the
-// others. Ties by order. REQUIRES: not empty.
+// Index of the point farthest below the plane through the extremes, each objective scaled to [0, 1]
+// over the front, which is the one with the smallest sum of scaled objectives: where giving up more
+// of one objective stops paying in the others. Ties by order. REQUIRES: not empty.
 std::size_t knee(std::span<const Point> front);
 
 }  // namespace tessera::plan

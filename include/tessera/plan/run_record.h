@@ -67,8 +67,11 @@ struct RunRecord {
       timing;  // seconds by phase; the only fields that differ between equal runs
 };
 
-nlohmann::json to_json(const RunRecord& record);
-// Throws ConfigError with file, line and column.
+// Lossless. Values of `trace`, `sensitivity` and `timing` may be infinite or NaN, written as
+// strings. Without a chosen mapping (chosen.assignment empty) "chosen" is null. Candidates have a
+// path for each layer of the workload, or none.
+nlohmann::ordered_json to_json(const RunRecord& record);
+// Throws IoError, or ConfigError with file, line and column.
 RunRecord read_run_record(const std::filesystem::path& path);
 
 }  // namespace tessera::plan

@@ -18,10 +18,6 @@ int memory_index(const hw::Platform& platform, std::string_view name) {
   TESSERA_CHECK(false, "platform {} has no memory '{}'", platform.name, name);
 }
 
-std::string_view unit_name(const hw::Unit& unit) {
-  return std::visit([](const auto& u) -> std::string_view { return u.name; }, unit);
-}
-
 void check_rate(double rate, std::string_view what) {
   TESSERA_CHECK(rate > 0, "{} is {}", what, rate);
 }
@@ -70,10 +66,11 @@ Chip::Chip(const hw::Platform& platform) : platform_(&platform) {
   }
 }
 
-int Chip::unit_index(std::string_view name) const {
+int Chip::unit_index(std::string_view unit_name) const {
   const auto& units = platform_->units;
-  const auto found = std::find_if(units.begin(), units.end(),
-                                  [&](const hw::Unit& unit) { return unit_name(unit) == name; });
+  const auto found = std::find_if(units.begin(), units.end(), [&](const hw::Unit& unit) {
+    return hw::name(unit) == unit_name;
+  });
   return found == units.end() ? -1 : static_cast<int>(found - units.begin());
 }
 

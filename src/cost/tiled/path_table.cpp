@@ -138,7 +138,6 @@ Expected<PartTable> cost_part(const Chip& chip, const hw::DigitalUnit& unit, con
   p.input_elements = s.input_elements;
   p.input_reads = unit.input_reads.value;
   p.compute_ns = static_cast<double>(s.macs) / (mode->macs_per_cycle * unit.clock_ghz.value);
-  p.stored_bytes = weight_bytes + bias_bytes;
   const auto output_bytes = static_cast<double>(stored_bytes(s.output_elements, p.encoding));
   p.activation_bytes = output_bytes;
 
@@ -160,8 +159,10 @@ Expected<PartTable> cost_part(const Chip& chip, const hw::DigitalUnit& unit, con
         static_cast<double>(s.output_elements) * chip.platform().glue.conversion_pj.value;
   }
   cost.weight_bytes += weight_bytes;
-  if (unit.weight_residency == hw::WeightResidency::kResident)
+  if (unit.weight_residency == hw::WeightResidency::kResident) {
+    p.stored_bytes = weight_bytes + bias_bytes;
     cost.programming_pj += static_cast<double>(p.stored_bytes) * memory.write_pj_per_byte.value;
+  }
   return p;
 }
 
@@ -211,6 +212,7 @@ Expected<PathTable> make_path_table(const Chip& chip, const ir::Layer& layer,
       return tl::unexpected(costed.error());
     costed->unit = index;
     table.parts.push_back(*costed);
+    table.fixed.part_tiles.push_back(costed->tiles);
   }
   gather_outputs(chip, layer, table);
   return table;

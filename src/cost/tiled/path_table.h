@@ -36,7 +36,7 @@ class Chip {
   const hw::Platform& platform() const { return *platform_; }
   const hw::Memory& activations() const { return *activations_; }
   std::size_t unit_count() const { return platform_->units.size(); }
-  int unit_index(std::string_view name) const;  // -1: no such unit
+  int unit_index(std::string_view unit_name) const;  // -1: no such unit
   // Index into Platform::memories of a digital unit's weights; -1 for analog units.
   int weight_memory_index(int unit) const { return weight_memory_[static_cast<std::size_t>(unit)]; }
   const hw::Memory& weight_memory(const hw::DigitalUnit& unit) const;
@@ -60,7 +60,7 @@ struct PartTable {
   double weight_ns = 0;           // weight traffic on a memory of its own
   double activation_bytes = 0;    // traffic on the activation memory besides the inputs
   std::int64_t tiles = 0;         // of an analog unit
-  std::int64_t stored_bytes = 0;  // weights and biases in the unit's weight memory
+  std::int64_t stored_bytes = 0;  // weights and biases that stay in the unit's memory
 };
 
 // One layer on one path.

@@ -156,7 +156,7 @@ std::vector<std::vector<PathTable>> TiledModel::Tables::cost_candidates() const 
   for (const ir::Layer& layer : workload.layers) {
     std::vector<PathTable>& of_layer = all.emplace_back();
     for (const hw::Unit& unit : platform.units) {
-      const std::string name = std::visit([](const auto& u) { return u.name; }, unit);
+      const std::string name(hw::name(unit));
       for (const format::NumberFormat& format : std::visit(Formats{}, unit)) {
         const plan::Path path{{plan::Part{name, format, {0, layer.dims.M}}}};
         auto table = make_path_table(chip, layer, path);
