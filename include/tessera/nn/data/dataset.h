@@ -9,6 +9,7 @@
 #include <torch/types.h>
 
 #include "tessera/core/rng.h"
+#include "tessera/ir/graph.h"
 
 namespace tessera::nn {
 
@@ -45,9 +46,23 @@ struct Dataset {
 };
 
 // DATA: "fashion-mnist", "cifar10:DIR", "idx:DIR", "npz:FILE", each with optional
-// "?mean=a,b,c&std=a,b,c&validation=5000". Throws UsageError (unknown kind, with those known) or
-// IoError (what is missing or malformed, where). The same seed gives the same validation part.
+// "?mean=a,b,c&std=a,b,c&validation=5000&flip=1&crop=4". The validation part has 5,000 images or a
+// tenth of the training set, whichever is less, unless given. Throws UsageError (unknown kind, with
+// those known) or IoError (what is missing or malformed, where). The same seed gives the same
+// validation part.
 Dataset load_dataset(std::string_view spec, std::uint64_t seed);
+
+// "3x32x32".
+std::string image_size(const Split& split);
+
+// How this data becomes this network's input: as given with the data, else by the network's
+// metadata
+// ("tessera.mean", "tessera.std": numbers separated by commas), else as published with the data
+// set. Throws UsageError when none of them says, ImportError for metadata that does not fit.
+Preprocessing choose_preprocessing(const ir::Graph& graph, const Dataset& data);
+
+// Throws UsageError when the network's input is not one image of this data.
+void check_fits(const ir::Graph& graph, const Dataset& data);
 
 // The first `n` images (all if n is 0 or larger than the split).
 Split take(const Split& split, std::int64_t n);

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "tessera/nn/data/dataset.h"
+#include "tessera/nn/tensor/network.h"
+
+namespace tessera::nn {
+
+// Images of one evaluation batch: large enough to keep the cores busy, small enough that a layer's
+// activations stay in their caches.
+constexpr std::int64_t kEvaluationBatch = 250;
+
+// Share of images, 0 to 1, whose label has the highest of the network's outputs (top-1). Runs in
+// the network's present mode (training or not) and without gradients, on the network's device; the
+// split may lie elsewhere. REQUIRES: images.
+double accuracy(const Network& network, LayerRunner& runner, const Split& split,
+                const Preprocessing& preprocessing, std::int64_t batch = kEvaluationBatch);
+
+}  // namespace tessera::nn
