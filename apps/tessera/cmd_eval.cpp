@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include <torch/autograd.h>
+#include <torch/types.h>
+
+#include "tessera/core/error.h"
+#include "tessera/core/log.h"
+#include "tessera/flow/inputs.h"
+#include "tessera/nn/data/dataset.h"
+#include "tessera/nn/data/npz.h"
+#include "tessera/nn/train/evaluate.h"
+#include "tessera/report/table.h"
+
+#include "commands.h"
+
+namespace tessera::cli {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+struct EvalOptions {
+  std::string network;
+  std::string check;
+  std::string data;
+  double tolerance = 1e-4;
+  std::int64_t images = 0;
+  std::int64_t batch = nn::kEvaluationBatch;
+};
+
+// Stored arrays -------------------------------------------------------------------------------
+
+std::string names_of(const nn::NamedTensors& arrays) {
+  std::string names;
+  for (const auto& [name, tensor] : arrays)
+    names += (names.empty() ? "" : ", ") + name;
+  return names;
+}
+
+// "Nx3x32x32": any batch of the value's shape.
+std::string batch_shape(const ir::Shape& shape) {
+  const std::string text = ir::to_string(shape);
+  const std::size_t x = text.find('x');
+  return x == std::string::npos ? "N" : "N" + text.substr(x);
+}
+
+torch::Tensor stored_input(const nn::NamedTensors& arrays, const std::string& file,
+                           const ir::Value& input) {
+  const std::string name = "in_" + input.name;
+  const torch::Tensor* stored = nn::find(arrays, name);
+  if (stored == nullptr)
+    throw UsageError(fmt::format("{}: no array '{}' for the network's input '{}'; found: {}", file,
+                                 name, input.name, names_of(arrays)));
+  if (!stored->is_floating_point())
+    throw UsageError(fmt::format("{}: array '{}' is {}, the network takes floats", file, name,
+                                 torch::toString(stored->scalar_type())));
+  const bool fits =
+      stored->dim() == static_cast<std::int64_t>(input.shape->size()) && stored->dim() > 0 &&
+      stored->size(0) > 0 &&
+      std::equal(input.shape->begin() + 1, input.shape->end(), stored->sizes().begin() + 1);
+  if (!fits)
+    throw UsageError(fmt::format("{}: array '{}' is {}, the network's input is {}", file, name,
+                                 ir::to_string(stored->sizes().vec()), batch_shape(*input.shape)));
+  return stored->to(torch::kFloat32);
+}
+
+struct Comparison {
+  std::string output;
+  double largest_difference = 0;
+  double range = 0;     // of the stored output
+  double relative = 0;  // difference / range
+};
+
+Comparison compare(const std::string& name, const torch::Tensor& computed,
+                   const torch::Tensor& stored, const std::string& file) {
+  if (computed.sizes() != stored.sizes())
+    throw UsageError(fmt::format("{}: array 'out_{}' is {}, the network's output is {}", file, name,
+                                 ir::to_string(stored.sizes().vec()),
+                                 ir::to_string(computed.sizes().vec())));
+  const torch::Tensor expected = stored.to(torch::kFloat64);
+  const torch::Tensor difference = (computed.to(torch::kCPU, torch::kFloat64) - expected).abs();
+  Comparison result{.output = name};
+  if (expected.numel() == 0)
+    return result;
+  result.range = (expected.max() - expected.min()).item<double>();
+  // NaN compares as no larger than anything: it must fail, not pass.
+  result.largest_difference = torch::isnan(difference).any().item<bool>()
+                                  ? std::numeric_limits<double>::infinity()
+                                  : difference.max().item<double>();
+  result.relative = result.largest_difference / (result.range > 0 ? result.range : 1);
+  return result;
+}
+
+std::vector<Comparison> run_check(const EvalOptions& options, const ir::Graph& graph,
+                                  torch::Device device) {
+  const nn::NamedTensors arrays = nn::read_npz(options.check);
+  const nn::Network network(graph, device);
+  const torch::InferenceMode inference;
+  std::vector<torch::Tensor> inputs;
+  for (const ir::ValueId input : graph.inputs)
+    inputs.push_back(stored_input(arrays, options.check, graph.value(input)).to(device));
+  nn::FloatRunner runner;
+  const std::vector<torch::Tensor> outputs = network.forward_all(inputs, runner);
+  std::vector<Comparison> comparisons;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const std::string& name = graph.value(graph.outputs[i]).name;
+    if (const torch::Tensor* stored = nn::find(arrays, "out_" + name))
+      comparisons.push_back(compare(name, outputs[i], *stored, options.check));
+  }
+  if (comparisons.empty())
+    throw UsageError(fmt::format("{}: no array 'out_{}' to compare with; found: {}", options.check,
+                                 graph.value(graph.outputs.front()).name, names_of(arrays)));
+  return comparisons;
+}
+
+int check(const EvalOptions& options, const CommonOptions& common) {
+  const torch::Device device = nn::set_up_torch(common.runtime);
+  const flow::LoadedNetwork network = flow::load_network(options.network);
+  const auto comparisons = run_check(options, network.graph, device);
+  const double worst = std::max_element(comparisons.begin(), comparisons.end(),
+                                        [](const Comparison& a, const Comparison& b) {
+                                          return a.relative < b.relative;
+                                        })
+                           ->relative;
+  const bool agrees = worst <= options.tolerance;
+  if (common.json) {
+    ordered_json rows = ordered_json::array();
+    for (const Comparison& row : comparisons)
+      rows.push_back({{"output", row.output},
+                      {"largest_difference", row.largest_difference},
+                      {"range", row.range},
+                      {"relative", row.relative}});
+    const ordered_json json{
+        {"network", {{"file", network.file.file}, {"sha256", network.file.sha256}}},
+        {"check", options.check},
+        {"outputs", rows},
+        {"largest_relative", worst},
+        {"tolerance", options.tolerance},
+        {"agrees", agrees}};
+    print_result(json.dump(2) + "\n");
+  } else {
+    report::Table table({{.title = "output"},
+                         {.title = "largest difference", .align = report::Align::kRight},
+                         {.title = "range", .align = report::Align::kRight},
+                         {.title = "difference / range", .align = report::Align::kRight}});
+    for (const Comparison& row : comparisons)
+      table.add_row({row.output, fmt::format("{:.3g}", row.largest_difference),
+                     fmt::format("{:.4g}", row.range), fmt::format("{:.3g}", row.relative)});
+    print_result(table.render() + fmt::format("{} within {:g} of the range\n",
+                                              agrees ? "agrees" : "does NOT agree",
+                                              options.tolerance));
+  }
+  return agrees ? kDone : kNoAnswer;
+}
+
+// Data sets -----------------------------------------------------------------------------------
+
+void check_classes(const ir::Graph& graph, const nn::Dataset& data) {
+  const auto& shape = graph.value(graph.outputs.front()).shape;
+  if (shape && ir::element_count(*shape) < data.classes)
+    throw UsageError(fmt::format(
+        "data '{}' has {} classes, the network's output '{}' has {} values", data.spec,
+        data.classes, graph.value(graph.outputs.front()).name, ir::element_count(*shape)));
+}
+
+int measure(const EvalOptions& options, const CommonOptions& common) {
+  const torch::Device device = nn::set_up_torch(common.runtime);
+  const flow::LoadedNetwork loaded = flow::load_network(options.network);
+  const nn::Network network(loaded.graph, device);
+  const nn::Dataset data = nn::load_dataset(options.data, common.seed);
+  nn::check_fits(loaded.graph, data);
+  check_classes(loaded.graph, data);
+  const nn::Preprocessing preprocessing = nn::choose_preprocessing(loaded.graph, data);
+  const nn::Split split = nn::take(data.test, options.images);
+
+  const auto start = std::chrono::steady_clock::now();
+  nn::FloatRunner runner;
+  const double top1 = nn::accuracy(network, runner, split, preprocessing, options.batch);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (common.json) {
+    const nn::RuntimeRecord runtime = nn::runtime_record(device);
+    const ordered_json json{
+        {"network", {{"file", loaded.file.file}, {"sha256", loaded.file.sha256}}},
+        {"data", {{"spec", data.spec}, {"sha256", data.sha256}}},
+        {"preprocessing",
+         {{"mean", preprocessing.mean},
+          {"std", preprocessing.std},
+          {"source", preprocessing.source}}},
+        {"accuracy",
+         {{{"metric", "top1"}, {"mean", top1}, {"split", split.name}, {"images", split.size()}}}},
+        {"runtime",
+         {{"torch", runtime.torch_version},
+          {"cpu_capability", runtime.cpu_capability},
+          {"threads", runtime.threads},
+          {"device", runtime.device}}},
+        {"timing", {{"seconds", seconds}}}};
+    print_result(json.dump(2) + "\n");
+  } else {
+    print_result(
+        fmt::format("top-1 {:.2f} %   {} images of {} ({})\n"
+                    "pixels normalized by: {}\n{:.1f} s, {:.0f} images/s on {}\n",
+                    100 * top1, split.size(), data.spec, split.name, preprocessing.source, seconds,
+                    static_cast<double>(split.size()) / seconds, device.str()));
+  }
+  return kDone;
+}
+
+}  // namespace
+
+Command add_eval(CLI::App& app) {
+  auto common = std::make_shared<CommonOptions>();
+  auto options = std::make_shared<EvalOptions>();
+  CLI::App* command =
+      app.add_subcommand("eval", "Measure a network's accuracy, or compare it with stored outputs");
+  command->add_option("NETWORK", options->network, "ONNX file")->required();
+  auto* source = command->add_option_group("source", "What to run it on: one of");
+  source->add_option(
+      "--data", options->data,
+      "fashion-mnist, cifar10:DIR, idx:DIR or npz:FILE: print top-1 on the test set");
+  auto* check_file = source->add_option(
+      "--check", options->check,
+      "FILE.npz with inputs in_NAME and outputs out_NAME: print the largest difference");
+  source->require_option(1);
+  command->add_option("--images", options->images, "First images of the test set; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->excludes(check_file)
+      ->capture_default_str();
+  command->add_option("--batch", options->batch, "Images that run at once")
+      ->check(CLI::PositiveNumber)
+      ->excludes(check_file)
+      ->capture_default_str();
+  command
+      ->add_option("--tolerance", options->tolerance,
+                   "Largest difference allowed, relative to the range of the outputs")
+      ->check(CLI::NonNegativeNumber)
+      ->needs(check_file)
+      ->capture_default_str();
+  add_common_options(*command, *common, {.runtime = true});
+  return {command, common, [options, common] {
+            return options->check.empty() ? measure(*options, *common) : check(*options, *common);
+          }};
+}
+
+}  // namespace tessera::cli

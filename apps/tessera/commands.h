@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli.h"
+
+namespace tessera::cli {
+
+// One subcommand each, in its own cmd_<name>.cpp. A new one: its add function here, its file in
+// CMakeLists.txt and its line in main.cpp.
+Command add_inspect(CLI::App& app);
+Command add_eval(CLI::App& app);
+
+}  // namespace tessera::cli
