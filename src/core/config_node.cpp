@@ -14,7 +14,7 @@
 namespace tessera::config {
 namespace {
 
-constexpr std::size_t kMaxTextBytes = std::size_t{16} << 20;
+constexpr std::size_t kMaxTextBytes = std::size_t{4} << 20;
 constexpr std::size_t kMaxDepth = 64;
 constexpr std::size_t kMaxNodes = 1'000'000;
 constexpr std::size_t kMaxExpandedBytes = std::size_t{64} << 20;

@@ -286,7 +286,7 @@ TEST(Yaml, GarbageIsRefused) {
   EXPECT_THAT(yaml_mistake(std::string("a: \0b", 5)), HasSubstr("not a text file"));
   EXPECT_THAT(yaml_mistake("a: \"\\0\""), HasSubstr("c.yaml:1:4: a zero byte"));
   EXPECT_THAT(yaml_mistake("\xff\xfe\x61"), HasSubstr("not a text file"));
-  EXPECT_THAT(yaml_mistake(std::string(17 << 20, 'x')), HasSubstr("allowed: up to 16777216"));
+  EXPECT_THAT(yaml_mistake(std::string(5 << 20, 'x')), HasSubstr("allowed: up to 4194304"));
 }
 
 TEST(Yaml, DeepNestingIsRefused) {

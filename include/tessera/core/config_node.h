@@ -50,7 +50,7 @@ struct Document {
 };
 
 // Reads one YAML document; anchors and aliases are resolved. `file` is for messages alone. Throws
-// ConfigError with the place for text that is not YAML, not UTF-8, larger than 16 MiB, deeper than
+// ConfigError with the place for text that is not YAML, not UTF-8, larger than 4 MiB, deeper than
 // 64 levels or, aliases expanded, more than a million values or 64 MiB of text.
 Document parse_yaml(std::string_view text, const std::string& file);
 
