@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "tessera/core/error.h"
 #include "tessera/core/file.h"
@@ -23,22 +24,28 @@ SourceLocation location(const std::string& file, std::string_view text, std::siz
   return {file, static_cast<int>(line) + 1, static_cast<int>(column) + 1};
 }
 
-// Where a value of a parsed document stands in its text. Walks both side by side, which is only
-// done to report a mistake. REQUIRES: the text has parsed.
-class Locator {
+// Walks a parsed document and its text side by side: once after parsing, to refuse what the library
+// lets pass, and again to report where a mistake stands. REQUIRES: the text has parsed.
+class Walker {
  public:
-  Locator(std::string_view text, const Json& target) : text_(text), target_(&target) {}
+  // `file` for messages; `target` null: to the end.
+  Walker(const std::string& file, std::string_view text, const Json* target)
+      : file_(file), text_(text), target_(target) {}
 
+  // True at the target; offset() and path() are then its.
   bool find(const Json& here) {
+    constexpr int kDeepest = 100;
     skip_space();
     if (&here == target_)
       return true;
-    if (text_[at_] == '{' && here.is_object())
-      return find_in_object(here);
-    if (text_[at_] == '[' && here.is_array())
-      return find_in_array(here);
-    skip_value();
-    return false;
+    if (++depth_ > kDeepest)
+      throw ConfigError(location(file_, text_, at_),
+                        fmt::format("nested deeper than {} levels", kDeepest));
+    const bool found = here.is_object()  ? find_in_object(here)
+                       : here.is_array() ? find_in_array(here)
+                                         : skip_scalar();
+    --depth_;
+    return found;
   }
   std::size_t offset() const { return at_; }
   const std::string& path() const { return path_; }
@@ -46,14 +53,19 @@ class Locator {
  private:
   bool find_in_object(const Json& object) {
     const std::size_t length = path_.size();
+    std::set<std::string> seen;
     ++at_;
     for (skip_space(); text_[at_] != '}'; skip_separator()) {
       const std::size_t start = at_;
-      skip_string();
+      skip_scalar();
       const std::string key = Json::parse(text_.substr(start, at_ - start)).get<std::string>();
+      path_ += (length == 0 ? "" : ".") + key;
+      if (!seen.insert(key).second) {
+        throw ConfigError(location(file_, text_, start),
+                          fmt::format("{}: the key stands here a second time", path_));
+      }
       skip_space();
       ++at_;  // the colon
-      path_ += (length == 0 ? "" : ".") + key;
       if (find(object.at(key)))
         return true;
       path_.resize(length);
@@ -83,39 +95,24 @@ class Locator {
       ++at_;
     skip_space();
   }
-  void skip_string() {
+  bool skip_scalar() {
+    if (text_[at_] != '"') {
+      at_ = std::min(text_.find_first_of(" \t\r\n,]}", at_), text_.size());
+      return false;
+    }
     for (++at_; text_[at_] != '"'; ++at_) {
       if (text_[at_] == '\\')
         ++at_;
     }
     ++at_;
-  }
-  // A string, number or word; or what a repeated key hides.
-  void skip_value() {
-    int depth = 0;
-    do {
-      const char c = text_[at_];
-      if (c == '"') {
-        skip_string();
-      } else if (c == '{' || c == '[') {
-        ++depth;
-        ++at_;
-      } else if (c == '}' || c == ']') {
-        --depth;
-        ++at_;
-      } else if (c == ',' || c == ':') {
-        ++at_;
-      } else {
-        at_ = std::min(text_.find_first_of(" \t\r\n,:]}[{\"", at_), text_.size());
-      }
-      if (depth > 0)
-        skip_space();
-    } while (depth > 0);
+    return false;
   }
 
+  const std::string& file_;
   std::string_view text_;
   const Json* target_;
   std::size_t at_ = 0;
+  int depth_ = 0;
   std::string path_;
 };
 
@@ -151,6 +148,7 @@ JsonDocument::JsonDocument(const std::filesystem::path& path)
   } catch (const Json::out_of_range& error) {
     throw ConfigError(SourceLocation{file_}, fmt::format("not usable JSON: {}", error.what()));
   }
+  Walker(file_, text_, nullptr).find(root_);
 }
 
 JsonNode JsonDocument::root() const {
@@ -158,10 +156,10 @@ JsonNode JsonDocument::root() const {
 }
 
 void JsonDocument::fail(const Json& at, std::string_view message) const {
-  Locator locator(text_, at);
-  TESSERA_CHECK(locator.find(root_), "a value that is not of {}", file_);
-  const std::string& path = locator.path();
-  throw ConfigError(location(file_, text_, locator.offset()),
+  Walker walker(file_, text_, &at);
+  TESSERA_CHECK(walker.find(root_), "a value that is not of {}", file_);
+  const std::string& path = walker.path();
+  throw ConfigError(location(file_, text_, walker.offset()),
                     fmt::format("{}{}{}", path, path.empty() ? "" : ": ", message));
 }
 
@@ -225,6 +223,8 @@ std::int64_t JsonNode::integer(std::int64_t least, std::int64_t most) const {
     if (value >= least && value <= most)
       return value;
   }
+  if (least == most)
+    fail_expected(fmt::format("{}", least));
   if (least == INT64_MIN)
     fail_expected("an integer");
   if (most == INT64_MAX)
