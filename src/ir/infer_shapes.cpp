@@ -8,6 +8,11 @@
 namespace tessera::ir {
 namespace {
 
+// Thrown by the rules and caught in try_infer_node().
+struct Misfit {
+  std::string what;
+};
+
 // The rules of one node. Each operator() returns the shape of the only output; all inputs have
 // shapes when it is called.
 class Rules {
@@ -162,10 +167,8 @@ class Rules {
 
   template <typename... Args>
   void require(bool condition, fmt::format_string<Args...> text, Args&&... args) const {
-    if (!condition) {
-      throw ImportError(fmt::format("node '{}' ({}): {}", node_.name, name(node_.op),
-                                    fmt::format(text, std::forward<Args>(args)...)));
-    }
+    if (!condition)
+      throw Misfit{fmt::format(text, std::forward<Args>(args)...)};
   }
 
  private:
@@ -234,9 +237,7 @@ bool takes_any_type(const Op& op) {
          (unary != nullptr && unary->kind == UnaryKind::kIdentity);
 }
 
-}  // namespace
-
-void infer_node(Graph& graph, NodeId id) {
+void apply_rules(Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   const Rules rules(graph, node);
   const Arity allowed = arity(node.op);
@@ -269,6 +270,24 @@ void infer_node(Graph& graph, NodeId id) {
   Value& output = graph.value(node.outputs.front());
   output.shape = std::move(shape);
   output.dtype = dtype;
+}
+
+}  // namespace
+
+std::optional<std::string> try_infer_node(Graph& graph, NodeId id) {
+  try {
+    apply_rules(graph, id);
+  } catch (const Misfit& misfit) {
+    return misfit.what;
+  }
+  return std::nullopt;
+}
+
+void infer_node(Graph& graph, NodeId id) {
+  if (const auto misfit = try_infer_node(graph, id)) {
+    const Node& node = graph.node(id);
+    throw ImportError(fmt::format("node '{}' ({}): {}", node.name, name(node.op), *misfit));
+  }
 }
 
 Graph infer_shapes(Graph graph) {

@@ -253,6 +253,23 @@ Graph fold_batch_norm(Graph graph) {
   return editor.finish();
 }
 
+Graph merge_reshapes(Graph graph) {
+  Editor editor(std::move(graph));
+  Graph& g = editor.graph();
+  const auto reshapes = [&](NodeId id) {
+    return id.valid() && (std::holds_alternative<Flatten>(g.node(id).op) ||
+                          std::holds_alternative<Reshape>(g.node(id).op));
+  };
+  for (std::uint32_t i = 0; i < g.nodes().size(); ++i) {
+    if (!reshapes({i}))
+      continue;
+    ValueId& input = g.node({i}).inputs[0];
+    if (reshapes(editor.producer(input)))
+      input = g.node(editor.producer(input)).inputs[0];
+  }
+  return editor.finish();
+}
+
 Graph remove_dead(Graph graph) {
   Editor editor(std::move(graph));
   Graph& g = editor.graph();
@@ -301,6 +318,8 @@ Graph canonicalize(Graph graph) {
   check_verified(graph, "fuse_bias");
   graph = fold_batch_norm(std::move(graph));
   check_verified(graph, "fold_batch_norm");
+  graph = merge_reshapes(std::move(graph));
+  check_verified(graph, "merge_reshapes");
   graph = remove_dead(std::move(graph));
   check_verified(graph, "remove_dead");
   return graph;

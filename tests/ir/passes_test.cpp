@@ -125,6 +125,18 @@ TEST(FoldConstants, EvaluatesChains) {
   EXPECT_THAT(floats(g, g.nodes()[0].inputs[1]), ElementsAre(1, 0));
 }
 
+TEST(MergeReshapes, LastOneCounts) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {1, 2, 1, 1});
+  const ValueId first = b.node("first", Reshape{{2, 1}}, {x});
+  const ValueId second = b.node("second", Reshape{{1, 2}}, {first});
+  const Graph g = remove_dead(merge_reshapes(b.finish({b.node("last", Flatten{}, {second})})));
+  check_verified(g, "test");
+  ASSERT_THAT(g.nodes(), SizeIs(1));
+  EXPECT_EQ(g.nodes()[0].name, "last");
+  EXPECT_EQ(g.value(g.nodes()[0].inputs[0]).name, "x");
+}
+
 TEST(RemoveDead, IdentityChainsDeadNodesAndValues) {
   GraphBuilder b;
   const ValueId x = b.input("x", {1, 2});

@@ -31,8 +31,8 @@ struct Value {
 struct Node {
   std::string name;
   Op op;
-  std::vector<ValueId> inputs;  // an optional input that is absent is left off at the end
-  std::vector<ValueId> outputs;
+  std::vector<ValueId> inputs{};  // an optional input that is absent is left off at the end
+  std::vector<ValueId> outputs{};
 
   bool operator==(const Node&) const = default;
 };

@@ -21,9 +21,11 @@ Graph fuse_bias(Graph graph);
 //   k = γ / √(var + ε),  W' = W · k,  b' = (b - mean) · k + β.
 // A BatchNorm without such a producer, or whose producer has other readers, stays.
 Graph fold_batch_norm(Graph graph);
+// A Flatten or Reshape of what a Flatten or Reshape gives reads the first one's input.
+Graph merge_reshapes(Graph graph);
 // Removes Identity nodes, and nodes and values that no output needs. Inputs stay.
 Graph remove_dead(Graph graph);
-// The four above in order, verified after each: what training, cost and search start from.
+// The five above in order, verified after each: what training, cost and search start from.
 Graph canonicalize(Graph graph);
 
 // The output of an operator on constants: Unary and Binary on float32, Binary on int64, Identity,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,8 +13,10 @@ namespace tessera::ir {
 // Fills in the shape and type of every value that a node produces. Throws ImportError with the
 // node's name when inputs do not fit; values behind an Unknown node stay without a shape.
 Graph infer_shapes(Graph graph);
-// The same for one node, whose inputs are done.
+// The same for one node, whose inputs are done. try_infer_node() returns what does not fit, without
+// the node's name, instead of throwing.
 void infer_node(Graph& graph, NodeId id);
+std::optional<std::string> try_infer_node(Graph& graph, NodeId id);
 
 // Rules broken by a graph, empty when it is sound. The rules V1, V2, ... stand in docs/rules/ir.md:
 // ids exist, each value has at most one producer, nodes are in topological order, arities fit the
