@@ -157,6 +157,8 @@ AnalogKernel::AnalogKernel(TileSpec tile, const AnalogPreset& preset, double inp
 }
 
 AnalogKernel::~AnalogKernel() = default;
+AnalogKernel::AnalogKernel(AnalogKernel&&) noexcept = default;
+AnalogKernel& AnalogKernel::operator=(AnalogKernel&&) noexcept = default;
 
 Tensor AnalogKernel::forward(const LayerCall& call) {
   const double strength = impl_->effective_strength();

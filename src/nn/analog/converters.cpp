@@ -106,7 +106,7 @@ class ReadOut final : public torch::autograd::Function<ReadOut> {
     ctx->saved_data["dim"] = readout.channel_dim;
     ctx->saved_data["gain"] = readout.gain;
     ctx->saved_data["outside"] = readout.gain * (1 - readout.strength);
-    ctx->saved_data["has_bias"] = bias.defined();
+    ctx->saved_data["has_bias"] = bias.numel() > 0;
     // Places of clipped outputs, a list: the ADC's bound is far out, so that they are few.
     const Tensor clipped = is_plain(y) && y.is_contiguous()
                                ? by_loop(y, bias, readout, generator)
@@ -145,7 +145,7 @@ class ReadOut final : public torch::autograd::Function<ReadOut> {
         readout.noise_sigma.defined() ? readout.noise_sigma.contiguous() : Tensor();
     const Tensor full_scale =
         readout.full_scale.defined() ? readout.full_scale.contiguous() : Tensor();
-    const Tensor b = bias.defined() ? bias.contiguous() : Tensor();
+    const Tensor b = bias.numel() > 0 ? bias.contiguous() : Tensor();
     std::int64_t inner = 1;
     for (std::int64_t d = readout.channel_dim + 1; d < y.dim(); ++d)
       inner *= y.size(d);
@@ -185,7 +185,7 @@ class ReadOut final : public torch::autograd::Function<ReadOut> {
     }
     if (readout.gain != 1.0)
       y.mul_(readout.gain);
-    if (bias.defined())
+    if (bias.numel() > 0)
       y.add_(along(bias));
     return clipped;
   }
@@ -203,7 +203,9 @@ Tensor dac(const Tensor& x, const Tensor& range, int levels, double strength) {
 }
 
 Tensor read_out(Tensor y, const Tensor& bias, const Readout& readout, at::Generator& generator) {
-  return ReadOut::apply(std::move(y), bias, readout, generator);
+  // LibTorch 1.13 takes no undefined tensors into a function of one's own.
+  const Tensor given = bias.defined() ? bias : at::empty({0}, y.options());
+  return ReadOut::apply(std::move(y), given, readout, generator);
 }
 
 }  // namespace tessera::nn::detail

@@ -34,6 +34,8 @@ class AnalogKernel final : public NoisyKernel {
   // `input_range`: full scale of the DAC, > 0; learned in training.
   AnalogKernel(TileSpec tile, const AnalogPreset& preset, double input_range, torch::Device device);
   ~AnalogKernel() override;
+  AnalogKernel(AnalogKernel&&) noexcept;
+  AnalogKernel& operator=(AnalogKernel&&) noexcept;
 
   Tensor forward(const LayerCall& call) override;
   void set_strength(double strength) override;

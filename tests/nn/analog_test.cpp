@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: Apache-2.0
+// Statistical tests have fixed seeds and bounds of five standard errors of the quantity tested:
+// with n draws that is 5σ/√n for a mean and 5σ/√(2n) for a standard deviation of a normal variable.
+#include <cmath>
+#include <functional>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/autograd.h>
+
+#include "tessera/core/error.h"
+#include "tessera/nn/analog/analog_kernel.h"
+
+#include "nn/analog/converters.h"
+#include "nn/analog/devices.h"
+#include "nn/analog/gaussian.h"
+#include "nn/layer_fixture.h"
+
+namespace tessera::nn {
+namespace {
+
+using test::generator;
+using test::largest_difference;
+using test::OneLayer;
+
+constexpr std::int64_t kDraws = 200000;
+
+double mean_of(const Tensor& t) {
+  return t.to(torch::kFloat64).mean().item<double>();
+}
+double std_of(const Tensor& t) {
+  return t.to(torch::kFloat64).std().item<double>();
+}
+
+void expect_moments(const Tensor& draws, double mean, double sigma) {
+  const auto n = static_cast<double>(draws.numel());
+  EXPECT_NEAR(mean_of(draws), mean, 5 * sigma / std::sqrt(n));
+  EXPECT_NEAR(std_of(draws), sigma, 5 * sigma / std::sqrt(2 * n));
+}
+
+const AnalogPreset& ideal() {
+  return analog_preset("ideal");
+}
+
+constexpr TileSpec kExactTile{.rows = 512, .columns = 512, .dac_bits = 0, .adc_bits = 0};
+
+AnalogKernel chip_of(const TileSpec& tile, const AnalogPreset& preset, const OneLayer& layer,
+                     std::uint64_t chip, std::uint64_t reads) {
+  AnalogKernel kernel(tile, preset, 100, torch::kCPU);
+  kernel.set_generator(generator(reads));
+  kernel.program(layer.weight, generator(chip));
+  return kernel;
+}
+
+TEST(Gaussian, HasTheMomentsOfANormal) {
+  Tensor values = torch::empty({2000000});
+  detail::fill_normal(5, values.data_ptr<float>(), values.numel(), 2);
+  const Tensor v = values.to(torch::kFloat64);
+  const double n = 2e6;
+  // Variances of the sample moments of a normal: 1, 2, 15, 96 over n.
+  EXPECT_NEAR(mean_of(v), 0, 5 * std::sqrt(1 / n));
+  EXPECT_NEAR(mean_of(v.square()), 1, 5 * std::sqrt(2 / n));
+  EXPECT_NEAR(mean_of(v.pow(3)), 0, 5 * std::sqrt(15 / n));
+  EXPECT_NEAR(mean_of(v.pow(4)), 3, 5 * std::sqrt(96 / n));
+  for (const double x : {-3.0, -1.0, -0.3, 0.0, 0.5, 2.0, 3.5}) {
+    const double p = 0.5 * std::erfc(-x / std::sqrt(2.0));
+    EXPECT_NEAR(mean_of((v < x).to(torch::kFloat64)), p, 5 * std::sqrt(p * (1 - p) / n)) << x;
+  }
+  // Neighbours, and the two of one pair (16 apart), are uncorrelated.
+  for (const std::int64_t lag : {1, 2, 16, 32, 4096})
+    EXPECT_NEAR(mean_of(v.slice(0, lag) * v.slice(0, 0, -lag)), 0, 5 / std::sqrt(n)) << lag;
+}
+
+TEST(Gaussian, DoesNotDependOnThreadsOrLength) {
+  Tensor one = torch::empty({50001});
+  Tensor two = torch::empty({60000});
+  detail::fill_normal(6, one.data_ptr<float>(), one.numel(), 1);
+  detail::fill_normal(6, two.data_ptr<float>(), two.numel(), 2);
+  EXPECT_TRUE(one.equal(two.slice(0, 0, 50001)));
+}
+
+// Formulas at points worked out by hand from the sources (docs/derivations/pcm.md).
+TEST(PcmModel, GivesThePublishedValues) {
+  const auto pcm = make_pcm_model();
+  const Tensor g = torch::tensor({0.0, 12.5, 25.0});
+  EXPECT_LT(
+      largest_difference(pcm->programming_sigma(g), torch::tensor({0.26348, 0.952705, 1.05538})),
+      1e-5);
+  EXPECT_LT(largest_difference(pcm->drift_mean(torch::tensor({0.0, 1.0, 25.0})),
+                               torch::tensor({0.1, 0.0155 * std::log(25.0) + 0.0244, 0.049})),
+            1e-6);
+  EXPECT_LT(largest_difference(pcm->drift_sigma(torch::tensor({0.0, 1.0, 25.0})),
+                               torch::tensor({0.045, 0.0125 * std::log(25.0) - 0.0059, 0.008})),
+            1e-6);
+  // One day: √ln((86420 + 2.5e-7) / 5e-7) = 5.0836.
+  EXPECT_LT(largest_difference(pcm->read_sigma(torch::tensor({0.0, 25.0}), 86400),
+                               torch::tensor({0.2 * 5.08614, 0.0088 * 5.08614})),
+            2e-4);
+}
+
+TEST(HermesModel, IsNearlyContinuousWhereItsPiecesMeet) {
+  for (const int devices : {1, 2}) {
+    const auto hermes = make_hermes_model(devices);
+    const auto jump = [&](const std::function<Tensor(const Tensor&)>& f, double edge) {
+      const Tensor g = torch::tensor({edge - 1e-5, edge + 1e-5}) * hermes->g_max();
+      const Tensor values = f(g);
+      return std::abs(values[0].item<double>() / values[1].item<double>() - 1);
+    };
+    const double read_edge = devices == 2 ? 0.16 : 0.1591;
+    const double sigma_edge = devices == 2 ? 0.3055 : 0.3039;
+    EXPECT_LT(jump([&](const Tensor& g) { return hermes->drift_mean(g); }, 0.0945), 0.02);
+    EXPECT_LT(jump([&](const Tensor& g) { return hermes->drift_sigma(g); }, sigma_edge), 0.05);
+    EXPECT_LT(jump([&](const Tensor& g) { return hermes->read_sigma(g, 1); }, read_edge), 0.05);
+  }
+  // Σ of the coefficients at full conductance.
+  EXPECT_NEAR(make_hermes_model(2)->programming_sigma(torch::tensor({20.7})).item<double>(),
+              1.0926986, 1e-5);
+  EXPECT_EQ(make_hermes_model(2)->t0_seconds(), 300);
+  EXPECT_EQ(make_hermes_model(1)->t0_seconds(), 200);
+}
+
+class Devices : public testing::TestWithParam<const char*> {
+ protected:
+  const NoiseModel& noise() const { return *analog_preset(GetParam()).noise; }
+};
+
+TEST_P(Devices, ProgrammingHasTheFormulasMoments) {
+  for (const double w : {0.3, -0.6, 0.9}) {
+    at::Generator chip = generator(40);
+    const detail::DevicePairs pairs(noise(), torch::full({kDraws}, w), chip);
+    const double g = std::abs(w) * noise().g_max();
+    const double sigma =
+        noise().programming_sigma(torch::tensor({g})).item<double>() / noise().g_max();
+    const double zero =
+        noise().programming_sigma(torch::tensor({0.0})).item<double>() / noise().g_max();
+    // The other device holds max(0, zero·N): mean zero/√(2π), variance zero²(1/2 - 1/(2π)).
+    const double mean = std::abs(w) - zero / std::sqrt(2 * M_PI);
+    const double variance = sigma * sigma + zero * zero * (0.5 - 0.5 / M_PI);
+    expect_moments(pairs.programmed(noise()), std::copysign(mean, w), std::sqrt(variance));
+  }
+}
+
+TEST_P(Devices, ReadNoiseHasTheFormulasMoments) {
+  // Reads of one chip at one time differ by read noise alone. The device that holds zero adds to
+  // it; here it was cut off to exactly zero.
+  at::Generator chip = generator(41);
+  const std::int64_t devices = 400;
+  const detail::DevicePairs pairs(noise(), torch::full({devices}, 0.7), chip);
+  const Tensor programmed = pairs.programmed(noise());
+  at::Generator reads = generator(42);
+  std::vector<Tensor> draws;
+  for (int i = 0; i < 500; ++i)
+    draws.push_back(pairs.read(noise(), 3600, reads));
+  const Tensor all = at::stack(draws);
+  const Tensor relative = all.std(0) / all.mean(0);
+  const Tensor g = at::full({1}, 0.7 * noise().g_max());
+  const double expected = noise().read_sigma(g, 3600).item<double>();
+  // σ_r depends weakly on the programmed conductance, which spreads by 5 %: hence 5 % on top of the
+  // mean's error of 5/√(2·500·400).
+  EXPECT_NEAR(mean_of(relative) / expected, 1, 0.05 + 0.008);
+}
+
+TEST_P(Devices, DriftExponentsAreRecoveredByRegression) {
+  const double w = 0.8;
+  at::Generator chip = generator(43);
+  const std::int64_t devices = 20000;
+  const detail::DevicePairs pairs(noise(), torch::full({devices}, w), chip);
+  // ln of the conductance against ln((t + t0)/t0), a line of slope -ν for each device.
+  std::vector<double> logs;
+  std::vector<Tensor> values;
+  at::Generator reads = generator(44);
+  for (const double seconds : {1e2, 1e3, 1e4, 1e5, 1e6, 1e7}) {
+    logs.push_back(std::log((seconds + noise().t0_seconds()) / noise().t0_seconds()));
+    values.push_back(pairs.read(noise(), seconds, reads).clamp_min(1e-6).log());
+  }
+  const Tensor x = torch::tensor(logs, torch::kFloat64);
+  const Tensor centred = x - x.mean();
+  const Tensor y = at::stack(values).to(torch::kFloat64);
+  const Tensor slope = (centred.unsqueeze(1) * y).sum(0) / centred.square().sum().item<double>();
+  const Tensor g = at::full({1}, w * noise().g_max());
+  const double mu = noise().drift_mean(g).item<double>();
+  const double sigma = noise().drift_sigma(g).item<double>();
+  // Read noise in each of six points adds σ_r/√Σ(x - x̄)² to the slope's spread (σ_r of the middle;
+  // it grows by a fifth over these times), and the zero device (below 1 % of the weight) bends the
+  // line by less than its share, 0.01 of ν.
+  const double from_reads =
+      noise().read_sigma(g, 1e4).item<double>() / std::sqrt(centred.square().sum().item<double>());
+  const double spread = std::hypot(sigma, from_reads);
+  EXPECT_NEAR(mean_of(-slope), mu, 5 * spread / std::sqrt(20000.0) + 0.01 * mu);
+  EXPECT_NEAR(std_of(slope), spread, 0.08 * spread);
+}
+
+TEST_P(Devices, MomentsForTrainingAreThoseOfChips) {
+  for (const double seconds : {0.0, 86400.0}) {
+    for (const double w : {0.15, -0.5, 1.0}) {
+      at::Generator chip = generator(45);
+      at::Generator reads = generator(46);
+      const detail::DevicePairs pairs(noise(), torch::full({kDraws}, w), chip);
+      const Tensor draws =
+          seconds > 0 ? pairs.read(noise(), seconds, reads) : pairs.programmed(noise());
+      const detail::PairMoments moments =
+          detail::pair_moments(noise(), torch::tensor({w}), seconds);
+      // The mean leaves out the zero device (0.4 % of the full range); the spread adds relative
+      // parts up to first order.
+      EXPECT_NEAR(mean_of(draws), moments.mean.item<double>(), 0.006) << w;
+      EXPECT_NEAR(std_of(draws) / moments.sigma.item<double>(), 1, 0.06) << w;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Devices, testing::Values("pcm-lionheart", "hermes"),
+                         [](const auto& test) { return std::string(test.param).substr(0, 3); });
+
+struct Split {
+  const char* name;
+  std::int64_t rows;
+  ir::Conv conv;
+  test::ConvShape shape;
+};
+
+class SplitLayer : public testing::TestWithParam<Split> {};
+
+TEST_P(SplitLayer, EqualsTheUnsplitLayerWithoutNoiseAndConverters) {
+  const Split& p = GetParam();
+  const OneLayer layer = test::conv_layer(p.conv, p.shape, 50);
+  TileSpec tile = kExactTile;
+  tile.rows = p.rows;
+  AnalogKernel kernel = chip_of(tile, ideal(), layer, 1, 2);
+  const double scale = layer.exact().abs().max().item<double>();
+  EXPECT_LT(largest_difference(kernel.forward(layer.call()), layer.exact()), 2e-6 * scale);
+  kernel.set_training(true);
+  EXPECT_LT(largest_difference(kernel.forward(layer.call()), layer.exact()), 2e-6 * scale);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, SplitLayer,
+    testing::Values(Split{"unsplit", 512, {}, {}},
+                    Split{"between_channels", 36, {.pads = {1, 1, 1, 1}}, {}},
+                    Split{"inside_channels", 25, {.pads = {1, 1, 1, 1}}, {}},  // 72 rows in 3
+                    Split{"inside_one_channel", 4, {}, {.channels = 1}},
+                    Split{"single_rows", 1, {}, {.channels = 2}},
+                    Split{"grouped", 10, {.groups = 2}, {}},
+                    Split{"depthwise", 4, {.pads = {1, 1, 1, 1}, .groups = 8}, {.outputs = 8}}),
+    [](const auto& test) { return test.param.name; });
+
+TEST(SplitLayer, LinearEqualsTheUnsplitOne) {
+  OneLayer layer = test::linear_layer(4, 50, 9, 51);
+  TileSpec tile = kExactTile;
+  tile.rows = 16;
+  EXPECT_LT(
+      largest_difference(chip_of(tile, ideal(), layer, 1, 2).forward(layer.call()), layer.exact()),
+      1e-4);
+  layer.x = test::normal({2, 3, 50}, 52);
+  EXPECT_LT(
+      largest_difference(chip_of(tile, ideal(), layer, 1, 2).forward(layer.call()), layer.exact()),
+      1e-4);
+}
+
+// Each converter written out, tile by tile, on the matrix that the convolution stands for.
+Tensor converters_written_out(const OneLayer& layer, const TileSpec& tile, double bound,
+                              double range) {
+  const Tensor x = (layer.x / (range / 127)).clamp(-127, 127).round() * (range / 127);
+  const auto& conv = std::get<ir::Conv>(layer.op);
+  const Tensor rows = at::im2col(x, {3, 3}, {1, 1}, {conv.pads[0], conv.pads[1]}, {1, 1});
+  const Tensor matrix = layer.weight.flatten(1);
+  Tensor sum = layer.bias.reshape({1, -1, 1});
+  const std::int64_t pieces = (matrix.size(1) + tile.rows - 1) / tile.rows;
+  for (const Tensor& part : matrix.tensor_split(pieces, 1)) {
+    const std::int64_t begin = (part.data_ptr<float>() - matrix.data_ptr<float>());
+    const Tensor y = at::matmul(part, rows.narrow(1, begin, part.size(1)));
+    const Tensor step = part.abs().amax(1).reshape({1, -1, 1}) * (range * bound / 127);
+    sum = sum + (y / step).clamp(-127, 127).round() * step;
+  }
+  return sum.reshape(layer.exact().sizes());
+}
+
+TEST(AnalogKernel, ConvertsEveryTilesOutput) {
+  const OneLayer layer = test::conv_layer({.pads = {1, 1, 1, 1}}, {}, 53);
+  const TileSpec tile{.rows = 25, .columns = 512, .dac_bits = 8, .adc_bits = 8};
+  AnalogPreset preset = ideal();
+  preset.output_bound = 3;  // low enough to clip
+  AnalogKernel kernel(tile, preset, 1.5, torch::kCPU);
+  kernel.program(layer.weight, generator(1));
+  const Tensor expected = converters_written_out(layer, tile, 3, 1.5);
+  const Tensor actual = kernel.forward(layer.call());
+  // Sums in another order may fall on the other side of a rounding: a step for few outputs.
+  const Tensor off = (actual - expected).abs() > 1e-4;
+  EXPECT_LT(mean_of(off.to(torch::kFloat32)), 0.005);
+  EXPECT_LT(largest_difference(actual, expected), 0.3);
+}
+
+TEST(AnalogKernel, OutputNoiseHasTheSizeThatThePresetSays) {
+  OneLayer layer = test::linear_layer(20000, 10, 3, 54);
+  AnalogPreset preset = ideal();
+  preset.output_noise = 0.06;
+  AnalogKernel kernel = chip_of(kExactTile, preset, layer, 1, 2);
+  const Tensor noise = kernel.forward(layer.call()) - layer.exact();
+  for (std::int64_t m = 0; m < 3; ++m) {
+    const double unit = layer.weight[m].abs().max().item<double>() * 100;
+    expect_moments(noise.select(1, m), 0, 0.06 * unit);
+  }
+}
+
+TEST(AnalogKernel, ProgrammingAndReadingAreTwoStreams) {
+  const OneLayer layer = test::conv_layer({}, {}, 55);
+  const AnalogPreset& pcm = analog_preset("pcm-lionheart");
+  AnalogKernel a = chip_of({}, pcm, layer, 7, 1);
+  AnalogKernel b = chip_of({}, pcm, layer, 7, 2);
+  EXPECT_TRUE(a.chip_weights().equal(b.chip_weights()));
+  a.drift_to(3600);
+  b.drift_to(3600);
+  EXPECT_FALSE(a.chip_weights().equal(b.chip_weights()));
+  AnalogKernel c = chip_of({}, pcm, layer, 8, 1);
+  EXPECT_FALSE(a.chip_weights().equal(c.chip_weights()));
+}
+
+TEST(AnalogKernel, IsReproducible) {
+  const OneLayer layer = test::conv_layer({}, {}, 56);
+  const auto run = [&] {
+    AnalogKernel kernel = chip_of({}, analog_preset("hermes"), layer, 7, 1);
+    kernel.drift_to(86400);
+    return kernel.forward(layer.call());
+  };
+  EXPECT_TRUE(run().equal(run()));
+}
+
+TEST(AnalogKernel, CompensationUndoesTheMeanDrift) {
+  const OneLayer layer = test::linear_layer(1, 256, 256, 57);
+  AnalogKernel kernel = chip_of({}, analog_preset("pcm-lionheart"), layer, 7, 1);
+  const double before = mean_of(kernel.chip_weights().abs());
+  EXPECT_EQ(kernel.drift_compensation(), 1.0);
+  kernel.drift_to(30 * 86400.0);
+  EXPECT_GT(kernel.drift_compensation(), 1.5);
+  // One factor for all columns; their own scales make the mean come out slightly differently.
+  EXPECT_NEAR(kernel.drift_compensation() * mean_of(kernel.chip_weights().abs()) / before, 1, 0.02);
+}
+
+TEST(AnalogKernel, StrengthZeroInTrainingIsExact) {
+  const OneLayer layer = test::conv_layer({}, {}, 58);
+  AnalogKernel kernel({}, analog_preset("pcm-lionheart"), 0.5, torch::kCPU);
+  kernel.set_training(true);
+  kernel.set_strength(0);
+  EXPECT_TRUE(kernel.forward(layer.call()).equal(layer.exact()));
+}
+
+TEST(AnalogKernel, TrainingNoiseOnWeightsHasThePresetsSize) {
+  AnalogPreset preset = ideal();
+  preset.train_weight_noise = 0.05;
+  preset.train_weight_noise_multiplicative = 0.1;
+  OneLayer layer = test::linear_layer(1, 1, 1, 59);
+  // Inputs of one weight at a time: outputs are the weights.
+  layer.x = torch::eye(2);
+  layer.weight = torch::tensor({{1.0F, 0.5F}}).repeat({kDraws, 1});
+  layer.bias = torch::zeros({kDraws});
+  AnalogKernel kernel(kExactTile, preset, 100, torch::kCPU);
+  kernel.set_training(true);
+  kernel.set_generator(generator(60));
+  for (const double strength : {1.0, 0.5}) {
+    kernel.set_strength(strength);
+    const Tensor weights = kernel.forward(layer.call());
+    expect_moments(weights[0], 1, strength * std::hypot(0.05, 0.1));
+    expect_moments(weights[1], 0.5, strength * std::hypot(0.05, 0.05));
+  }
+}
+
+TEST(AnalogKernel, EvaluationWithoutAChipIsABug) {
+  const OneLayer layer = test::conv_layer({}, {}, 61);
+  AnalogKernel kernel({}, ideal(), 1, torch::kCPU);
+  EXPECT_THROW(kernel.forward(layer.call()), InternalError);
+  EXPECT_THROW(kernel.drift_to(1), InternalError);
+}
+
+TEST(AnalogPresets, AreListedWhenANameIsUnknown) {
+  for (const std::string& name : analog_preset_names())
+    EXPECT_EQ(analog_preset(name).name, name);
+  EXPECT_THAT([] { analog_preset("pcm-lionhart"); },
+              testing::ThrowsMessage<ConfigError>(testing::AllOf(testing::HasSubstr("pcm-lionhart"),
+                                                                 testing::HasSubstr("hermes"))));
+}
+
+// d loss / d parameter by central differences, for a loss in float64.
+double difference_quotient(const std::function<double()>& loss, Tensor element) {
+  const torch::NoGradGuard no_grad;
+  constexpr double kStep = 1e-5;
+  element.add_(kStep);
+  const double above = loss();
+  element.sub_(2 * kStep);
+  const double below = loss();
+  element.add_(kStep);
+  return (above - below) / (2 * kStep);
+}
+
+TEST(Dac, GradientsAreThoseOfTheClamp) {
+  Tensor x = test::normal({60}, 62).to(torch::kFloat64).requires_grad_();
+  Tensor range = torch::full({}, 0.8, torch::kFloat64).requires_grad_();
+  const Tensor weights = test::normal({60}, 63).to(torch::kFloat64);
+  for (const double strength : {1.0, 0.3}) {
+    const auto loss = [&] { return (detail::dac(x, range, 0, strength) * weights).sum(); };
+    const auto grads = torch::autograd::grad({loss()}, {x, range});
+    const auto value = [&] { return loss().item<double>(); };
+    EXPECT_NEAR(grads[1].item<double>(), difference_quotient(value, range), 1e-8);
+    for (std::int64_t i = 0; i < 60; i += 7)
+      EXPECT_NEAR(grads[0][i].item<double>(), difference_quotient(value, x.detach()[i]), 1e-8);
+  }
+}
+
+TEST(Dac, LoopsAgreeWithOperators) {
+  Tensor x = test::normal({40, 30}, 64).requires_grad_();
+  Tensor range = torch::full({}, 1.2).requires_grad_();
+  const Tensor g = test::normal({40, 30}, 65);
+  for (const int levels : {0, 7, 127}) {
+    for (const double strength : {1.0, 0.4}) {
+      const Tensor fast = detail::dac(x, range, levels, strength);
+      const auto fast_grads = torch::autograd::grad({(fast * g).sum()}, {x, range});
+      const Tensor x64 = x.detach().to(torch::kFloat64).requires_grad_();
+      const Tensor range64 = range.detach().to(torch::kFloat64).requires_grad_();
+      const Tensor slow = detail::dac(x64, range64, levels, strength);
+      const auto slow_grads = torch::autograd::grad({(slow * g).sum()}, {x64, range64});
+      EXPECT_LT(largest_difference(fast, slow), 1e-5);
+      EXPECT_LT(largest_difference(fast_grads[0], slow_grads[0]), 1e-6);
+      EXPECT_LT(largest_difference(fast_grads[1], slow_grads[1]), 1e-4);
+    }
+  }
+}
+
+TEST(ReadOut, LoopsAgreeWithOperators) {
+  const Tensor y = test::normal({3, 4, 5, 6}, 66);
+  const Tensor g = test::normal({3, 4, 5, 6}, 67);
+  for (const int levels : {0, 15}) {
+    for (const double strength : {1.0, 0.4}) {
+      detail::Readout readout{.noise_sigma = torch::tensor({0.1F, 0.2F, 0.0F, 0.3F}),
+                              .full_scale = torch::tensor({1.0F, 2.0F, 0.5F, 9.0F}),
+                              .levels = levels,
+                              .strength = strength,
+                              .gain = 1.5};
+      const auto run = [&](torch::ScalarType type) {
+        at::Generator noise = generator(68);
+        Tensor in = y.to(type).requires_grad_();
+        Tensor bias = torch::tensor({1.0F, 2.0F, 3.0F, 4.0F}).to(type).requires_grad_();
+        const Tensor out = detail::read_out(in.clone(), bias, readout, noise);
+        auto grads = torch::autograd::grad({(out * g).sum()}, {in, bias});
+        return std::vector<Tensor>{out.detach(), grads[0], grads[1]};
+      };
+      const auto fast = run(torch::kFloat32);
+      const auto slow = run(torch::kFloat64);
+      EXPECT_LT(largest_difference(fast[0], slow[0]), 2e-5);
+      EXPECT_LT(largest_difference(fast[1], slow[1]), 1e-6);
+      EXPECT_LT(largest_difference(fast[2], slow[2]), 1e-4);
+    }
+  }
+}
+
+TEST(AnalogKernel, GradientsAreThoseOfTheExactLayerInsideTheRanges) {
+  OneLayer layer = test::conv_layer({.pads = {1, 1, 1, 1}}, {}, 69);
+  layer.x.requires_grad_();
+  layer.weight.requires_grad_();
+  layer.bias.requires_grad_();
+  const Tensor g = test::normal(layer.exact().sizes(), 70);
+  AnalogPreset preset = ideal();
+  preset.output_noise = 0.06;
+  AnalogKernel kernel({.rows = 30}, preset, 10, torch::kCPU);
+  kernel.set_training(true);
+  kernel.set_generator(generator(71));
+  const std::vector<Tensor> inputs{layer.x, layer.weight, layer.bias};
+  const auto analog = torch::autograd::grad({(kernel.forward(layer.call()) * g).sum()}, inputs);
+  const auto exact = torch::autograd::grad({(layer.exact() * g).sum()}, inputs);
+  EXPECT_LT(largest_difference(analog[0], exact[0]), 1e-4);
+  // The weights' gradient sees the quantised input: off by at most half a step of it, 0.04, in each
+  // of 84 positions, as a random walk with 5σ = 5·0.023·√84.
+  EXPECT_LT(largest_difference(analog[1], exact[1]), 1.1);
+  EXPECT_LT(largest_difference(analog[2], exact[2]), 1e-4);
+}
+
+}  // namespace
+}  // namespace tessera::nn
