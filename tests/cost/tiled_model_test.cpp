@@ -219,6 +219,42 @@ TEST(TiledModel, C8_SplitLayerCostsItsSlicesAndTheGathering) {
   EXPECT_EQ(cost->totals.analog_mac_ratio, 108.0 * 36 / 11520);
 }
 
+// relu behind the addition rides along, relu of the flattened view does not, nor does one whose
+// producer has a second reader.
+TEST(TiledModel, C11_ElementwiseGlueCostsTrafficOnlyWhereItCannotRideAlong) {
+  ir::Workload w;
+  w.layers = {testing::conv("a", {.C = 8, .M = 8})};
+  const auto glue = [&](const char* op, std::int64_t operations) {
+    ir::Glue g;
+    g.name = g.op = op;
+    g.operations = operations;
+    g.input_elements = g.output_elements = 8;
+    w.order.push_back({false, static_cast<int>(w.glue.size())});
+    w.glue.push_back(g);
+  };
+  w.order = {{true, 0}};
+  glue("Relu", 8);     // step 1: its producer is read by step 2 too
+  glue("Add", 8);      // step 2
+  glue("Clip", 8);     // step 3: rides along with the addition
+  glue("Flatten", 0);  // step 4
+  glue("Relu", 8);     // step 5: behind a view
+  w.edges = {{-1, 0, 8}, {0, 1, 8}, {0, 2, 8}, {1, 2, 8},
+             {2, 3, 8},  {3, 4, 8}, {4, 5, 8}, {5, -1, 8}};
+  const TiledModel model(w, small_platform());
+  const auto cost = model.evaluate(assign(w, {{"npu", kInt8}}));
+  ASSERT_TRUE(cost.has_value());
+  const auto traffic = [&](std::size_t g) {
+    return cost->glue[g].energy_pj[Component::kActivations];
+  };
+  EXPECT_EQ(traffic(0), 8 * 2 + 8 * 2.5);
+  EXPECT_EQ(traffic(1), 16 * 2 + 8 * 2.5);
+  EXPECT_EQ(traffic(2), 0);
+  EXPECT_EQ(traffic(3), 0);
+  EXPECT_EQ(traffic(4), 8 * 2 + 8 * 2.5);
+  for (const std::size_t g : {0u, 1u, 2u, 4u})
+    EXPECT_DOUBLE_EQ(cost->glue[g].energy_pj[Component::kGlue], 8 * 0.2 / 2);
+}
+
 TEST(TiledModel, PathsThatThePlatformDoesNotHaveAreNamed) {
   const TiledModel model(two_layers(), small_platform());
   const ir::Layer& layer = model.workload().layers[0];

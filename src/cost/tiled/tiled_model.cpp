@@ -113,7 +113,7 @@ void TiledModel::Tables::check_edges() const {
   }
 }
 
-// C11: an element-wise operation behind a layer works on the outputs on their way to memory, when
+// C11: an element-wise operation works on its producer's outputs on their way to memory, when
 // nobody else reads them.
 std::vector<GlueKind> TiledModel::Tables::find_fusion() const {
   std::vector<int> readers(workload.order.size(), 0);
@@ -134,7 +134,7 @@ std::vector<GlueKind> TiledModel::Tables::find_fusion() const {
     if (producer < 0 || readers[static_cast<std::size_t>(producer)] != 1)
       continue;
     const ir::Step& before = workload.order[static_cast<std::size_t>(producer)];
-    if (before.is_layer || kinds[static_cast<std::size_t>(before.index)] == GlueKind::kFused)
+    if (before.is_layer || kinds[static_cast<std::size_t>(before.index)] != GlueKind::kView)
       kinds[g] = GlueKind::kFused;
   }
   return kinds;
