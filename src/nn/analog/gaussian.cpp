@@ -5,6 +5,8 @@
 #include <bit>
 #include <cmath>
 
+#include "nn/quant/rounding.h"
+
 namespace tessera::nn::detail {
 namespace {
 
@@ -79,9 +81,9 @@ void normal_pairs(const std::uint32_t* a, const std::uint32_t* b, float* first, 
     const float cosine =
         1.0F + t2 * (-0.5F + t2 * (1.0F / 24 + t2 * (-1.0F / 720 + t2 * (1.0F / 40320))));
     const std::uint32_t sign = b[i] & 0x80000000U;
-    const bool mirrored = (b[i] & 0x40000000U) != 0;
-    const float x = radius * (mirrored ? sine : cosine);
-    const float y = radius * (mirrored ? cosine : sine);
+    const bool mirrored = ((b[i] >> 30U) & 1U) != 0;
+    const float x = radius * select(mirrored, sine, cosine);
+    const float y = radius * select(mirrored, cosine, sine);
     first[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) ^ sign);
     second[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(y) ^ sign);
   }

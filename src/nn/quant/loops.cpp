@@ -10,7 +10,9 @@
 namespace tessera::nn::detail {
 namespace {
 
-constexpr std::int64_t kStretch = 16384;  // elements of one piece of work: fits the first cache
+constexpr std::int64_t kStretch = 16384;  // elements of one piece of work: fits the second cache
+// Independent sums, so that additions vectorise; their order is fixed.
+constexpr std::int64_t kLanes = 16;
 
 // Calls body(begin, end, row) for stretches of at most kStretch elements within one row.
 template <typename Body>
@@ -57,8 +59,6 @@ bool fake_quantize_span(Span span, float scale, float low, float high, float str
 }
 
 double squared_error(const float* w, std::int64_t n, float scale, float high) {
-  // Independent sums so that the additions vectorise; their order is fixed.
-  constexpr std::int64_t kLanes = 16;
   float sums[kLanes] = {};
   const auto error = [=](float x) {
     const float v = x / scale;
@@ -116,7 +116,7 @@ void fake_quantize_backward_loop(const float* g, const float* x, float* gx, std:
     const float high = codes.high[r] + 0.5F;
     for (std::int64_t i = b; i < e; ++i) {
       const float v = x[i] / scale;
-      gx[i] = g[i] * (((v >= low) & (v <= high)) ? 1.0F : outside);
+      gx[i] = g[i] * select((v >= low) & (v <= high), 1.0F, outside);
     }
   });
 }
@@ -144,15 +144,22 @@ double clamp_backward_loop(const float* g, const float* x, float* gx, std::int64
   // One sum for each stretch, added up in order: the same on any number of threads.
   std::vector<double> sums(static_cast<std::size_t>((n + kStretch - 1) / kStretch));
   for_each_stretch(n, 1, threads, [&](std::int64_t b, std::int64_t e, std::int64_t) {
-    double sum = 0;
-    for (std::int64_t i = b; i < e; ++i) {
-      if (x[i] > bound || x[i] < -bound) {
-        sum += static_cast<double>(x[i] > 0 ? g[i] : -g[i]);
-        gx[i] = g[i] * outside;
-      } else {
-        gx[i] = g[i];
-      }
+    float lanes[kLanes] = {};
+    const auto one = [=](std::int64_t i) {
+      const bool clamped = (x[i] > bound) | (x[i] < -bound);
+      gx[i] = g[i] * select(clamped, outside, 1.0F);
+      return select(clamped, select(x[i] > 0.0F, g[i], -g[i]), 0.0F);
+    };
+    const std::int64_t whole = b + (e - b) / kLanes * kLanes;
+    for (std::int64_t i = b; i < whole; i += kLanes) {
+      for (std::int64_t j = 0; j < kLanes; ++j)
+        lanes[j] += one(i + j);
     }
+    double sum = 0;
+    for (const float lane : lanes)
+      sum += static_cast<double>(lane);
+    for (std::int64_t i = whole; i < e; ++i)
+      sum += static_cast<double>(one(i));
     sums[static_cast<std::size_t>(b / kStretch)] = sum;
   });
   double total = 0;

@@ -5,6 +5,7 @@
 // it vectorise.
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
 namespace tessera::nn::detail {
@@ -15,6 +16,13 @@ inline float round_half_even(float v) {
   return (v + kNoFraction) - kNoFraction;
 }
 
+// condition ? a : b as bit operations, for loops that compilers otherwise leave with branches.
+inline float select(bool condition, float a, float b) {
+  const std::uint32_t mask = 0U - static_cast<std::uint32_t>(condition);
+  return std::bit_cast<float>((std::bit_cast<std::uint32_t>(a) & mask) |
+                              (std::bit_cast<std::uint32_t>(b) & ~mask));
+}
+
 inline float clamp_to(float v, float low, float high) {
   const float above = v < low ? low : v;  // written so that NaN stays NaN
   return above > high ? high : above;
@@ -22,17 +30,16 @@ inline float clamp_to(float v, float low, float high) {
 
 // The nearest binary16 value, half to even; beyond 65504 + half a step infinite, as IEEE 754 says.
 inline float round_to_float16(float x) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
-  const std::uint32_t magnitude = bits & 0x7fffffffU;
-  const std::uint32_t sign = bits & 0x80000000U;
+  const std::int32_t bits = std::bit_cast<std::int32_t>(x);
+  const std::int32_t magnitude = bits & 0x7fffffff;
   // 13 of the 23 mantissa bits go; the carry may run into the exponent, as it should.
-  const std::uint32_t normal = (magnitude + 0xfffU + ((magnitude >> 13U) & 1U)) & ~0x1fffU;
+  const std::int32_t normal = (magnitude + 0xfff + ((magnitude >> 13) & 1)) & ~0x1fff;
   // Below 2^-14 binary16 has a fixed step of 2^-24: the last bit of numbers around 0.75.
   const float small = (std::bit_cast<float>(magnitude) + 0.75F) - 0.75F;
-  std::uint32_t rounded = magnitude < 0x38800000U ? std::bit_cast<std::uint32_t>(small) : normal;
-  rounded = normal >= 0x47800000U ? 0x7f800000U : rounded;  // 2^16 and above
-  rounded = magnitude > 0x7f800000U ? magnitude : rounded;  // NaN
-  return std::bit_cast<float>(rounded | sign);
+  float rounded = select(magnitude < 0x38800000, small, std::bit_cast<float>(normal));
+  rounded = select(magnitude >= 0x477ff000, INFINITY, rounded);  // 65520 and above
+  rounded = select(magnitude > 0x7f800000, std::bit_cast<float>(magnitude), rounded);  // NaN
+  return std::bit_cast<float>(std::bit_cast<std::int32_t>(rounded) | (bits & ~0x7fffffff));
 }
 
 }  // namespace tessera::nn::detail
