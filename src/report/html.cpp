@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -37,11 +39,12 @@ bool measured(const Page& page) {
   return detail::main_comparison(page.candidates).has_value();
 }
 
+// Whether accuracy was measured at several times on one split.
 bool drifts(const Page& page) {
-  int times = 0;
+  std::map<std::string, int> times;
   for (const detail::Comparison& place : detail::comparisons(page.candidates))
-    times += place.t_eval_s > 0 ? 1 : 0;
-  return times >= 2;
+    times[place.split] += place.t_eval_s > 0 ? 1 : 0;
+  return std::any_of(times.begin(), times.end(), [](const auto& t) { return t.second >= 2; });
 }
 
 std::string front_body(const Page& page) {
@@ -115,6 +118,10 @@ std::vector<Section> sections(const Page& page) {
 std::string status_banner(const plan::RunRecord& record) {
   if (record.status == "done")
     return "";
+  if (record.status == "infeasible") {
+    return "<p class=\"banner\"><b>No mapping keeps the limits.</b> The notes say which clash; the "
+           "front shows what is possible.</p>";
+  }
   const std::string status = record.status.empty() ? "unfinished" : record.status;
   return fmt::format(
       "<p class=\"banner\"><b>This run is {}.</b> What stands here is the best so far.</p>",

@@ -106,12 +106,17 @@ std::string key_value_table(std::string_view title,
   return out + "</tbody></table></div>";
 }
 
-// Where more than one mapping was measured: the columns of the table that compares them.
+// The columns of the table that compares mappings: the main split, and where at least half of the
+// mappings were measured.
 std::vector<Comparison> shared_places(const Page& page) {
+  const auto main = main_comparison(page.candidates);
   std::vector<Comparison> places = comparisons(page.candidates);
   std::erase_if(places, [&](const Comparison& place) {
-    return std::count_if(page.candidates.begin(), page.candidates.end(),
-                         [&](const auto& c) { return accuracy_at(c, place) != nullptr; }) < 2;
+    const auto measured =
+        std::count_if(page.candidates.begin(), page.candidates.end(),
+                      [&](const auto& c) { return accuracy_at(c, place) != nullptr; });
+    return place.split != main->split &&
+           2 * static_cast<std::size_t>(measured) < page.candidates.size();
   });
   return places;
 }

@@ -175,16 +175,18 @@ std::string candidate_rows(const std::vector<plan::Candidate>& candidates, std::
   return table.render(width) + (where ? accuracy_caption(candidates, *where) : "");
 }
 
-std::string chosen_accuracy(const plan::Candidate& chosen) {
-  std::string out;
+Table measurement_table(const plan::Candidate& chosen) {
+  Table table({{"▸ " + chosen.label},
+               {"after programming"},
+               {"metric"},
+               {"accuracy", Align::kRight},
+               {"chips", Align::kRight},
+               {"images", Align::kRight}});
   for (const plan::Accuracy& a : chosen.accuracy) {
-    out += fmt::format("  {} {}", detail::mean_and_std(a), a.metric);
-    if (a.t_eval_s > 0)
-      out += fmt::format(", {} after programming", detail::time_title(a.t_eval_s));
-    out += fmt::format(" ({}, {} images", a.split, a.images);
-    out += a.n > 1 ? fmt::format(", {} chips)\n", a.n) : ")\n";
+    table.add_row({"  " + a.split, a.t_eval_s > 0 ? detail::time_title(a.t_eval_s) : "–", a.metric,
+                   detail::mean_and_std(a), std::to_string(a.n), std::to_string(a.images)});
   }
-  return out;
+  return table;
 }
 
 // Lines of at most `width` columns, broken between words.
@@ -217,7 +219,9 @@ std::string run_summary(const plan::RunRecord& record, std::size_t width) {
   std::string out = fmt::format("{} on {}", detail::network_title(record), record.platform_name);
   if (!record.data.empty())
     out += ", " + record.data;
-  if (record.status != "done")
+  if (record.status == "infeasible")
+    out += " (no mapping keeps the limits)";
+  else if (record.status != "done")
     out += fmt::format(" ({}: the best so far)", record.status);
   if (const double seconds = detail::total_seconds(record); seconds > 0)
     out += ", " + format_duration(seconds);
@@ -227,7 +231,7 @@ std::string run_summary(const plan::RunRecord& record, std::size_t width) {
   if (!candidates.empty()) {
     out += "\n" + candidate_rows(candidates, width);
     if (candidates.front().kind == "chosen" && !candidates.front().accuracy.empty())
-      out += "\n▸ " + candidates.front().label + "\n" + chosen_accuracy(candidates.front());
+      out += "\n" + measurement_table(candidates.front()).render(width);
   }
   for (const std::string& note : record.notes)
     out += "\n" + wrapped("note: " + note, width);

@@ -206,7 +206,7 @@ std::string utilization(const plan::LayerCost& cost) {
 }
 
 double total_seconds(const plan::RunRecord& record) {
-  if (const auto total = record.timing.find("total"); total != record.timing.end())
+  if (const auto total = record.timing.find("seconds"); total != record.timing.end())
     return total->second;
   double seconds = 0;
   for (const auto& [phase, value] : record.timing)

@@ -47,7 +47,7 @@ std::string quantity(double value, Dimension dimension);
 std::string compact(double value, Dimension dimension);
 // Used of allocated tile cells; "–" when none are allocated.
 std::string utilization(const plan::LayerCost& cost);
-// Wall time of the whole run: the record's "total", or else the sum of its phases.
+// Wall time of the whole run: the record's "seconds", or else the sum of its phases.
 double total_seconds(const plan::RunRecord& record);
 // "/runs/resnet8.onnx" → "resnet8".
 std::string network_title(const plan::RunRecord& record);

@@ -69,7 +69,8 @@ TEST(RunSummary, ShowsChosenFirstAndSaysWhatTheAccuracyIs) {
   expect_lines_within(text, 80);
   EXPECT_LT(text.find("▸ chosen"), text.find("  fp32"));
   EXPECT_THAT(text, HasSubstr("validation top1, 1 day after programming, mean ± std of 3 chips"));
-  EXPECT_THAT(text, HasSubstr("(test, 10000 images, 10 chips)"));
+  EXPECT_THAT(
+      text, HasSubstr("  test        1 h                top1    90.95 ± 0.10 %     10   10000\n"));
   EXPECT_THAT(text, HasSubstr("resnet8_fashion_mnist on ibm_hybrid, fashion-mnist, 6 min 40 s"));
 }
 

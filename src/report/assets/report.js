@@ -24,16 +24,20 @@
     return inSplit.length === 1 && inSplit[0].t === 0 ? inSplit[0] : null;
   }
 
-  function axis(extra) {
-    const merged = {
-      grid: { color: themeColor("--line"), borderColor: themeColor("--line") },
-      ticks: { color: themeColor("--soft") },
+  // A Chart.js axis in the page's colours; `title` is a text.
+  function axis({ title, ticks, ...extra }) {
+    const soft = themeColor("--soft");
+    const line = themeColor("--line");
+    return {
+      grid: { color: line, borderColor: line },
+      ticks: { color: soft, ...ticks },
+      title: { display: Boolean(title), color: soft, text: title ?? "" },
       ...extra,
     };
-    merged.ticks = { color: themeColor("--soft"), ...(extra.ticks || {}) };
-    if (extra.title) merged.title = { display: true, color: themeColor("--soft"), text: extra.title };
-    return merged;
   }
+
+  const boxLegend = () =>
+    ({ position: "bottom", labels: { color: themeColor("--ink"), boxWidth: 12 } });
 
   function draw(name, config) {
     const holder = document.querySelector(`[data-chart="${name}"]`);
@@ -69,7 +73,7 @@
   // A logarithmic axis that is labelled at 1, 2 and 5 of each decade.
   function logCostAxis(cost, values) {
     const [min, max] = [Math.min(...values) / 1.3, Math.max(...values) * 1.4];
-    const steps = Math.log10(max / min) > (narrow() ? 1 : 3) ? [1] : [1, 2, 5];
+    const steps = Math.log10(max / min) > (narrow() ? 2.2 : 4) ? [1] : [1, 2, 5];
     const ticks = [];
     for (let decade = 10 ** Math.floor(Math.log10(min)); decade <= max; decade *= 10)
       for (const step of steps)
@@ -86,7 +90,9 @@
     const points = [];
     for (const candidate of data.candidates) {
       const a = accuracyAt(candidate, place);
-      if (a) points.push({ x: candidate[key], y: a.mean, std: a.std, n: a.n, metric: a.metric, candidate });
+      if (!a) continue;
+      const { mean: y, std, n, metric } = a;
+      points.push({ x: candidate[key], y, std, n, metric, candidate });
     }
     if (!points.length) return;
     const log = byId("front-log").checked && points.every((p) => p.x > 0);
@@ -168,12 +174,14 @@
         indexAxis: "y", layout: { padding: { right: 62 } },
         scales: {
           x: axis({ stacked: true,
-            ticks: { maxTicksLimit: narrow() ? 4 : 8, maxRotation: 0, callback: (v) => siText(v * 1e-12, "J") } }),
+            ticks: { maxTicksLimit: narrow() ? 4 : 8, maxRotation: 0,
+              callback: COSTS.energy_pj.text } }),
           y: axis({ stacked: true, grid: { display: false },
-            ticks: { autoSkip: false, color: themeColor("--ink"), font: { size: longest > 28 ? 11 : 12 } } }),
+            ticks: { autoSkip: false, color: themeColor("--ink"),
+              font: { size: longest > 28 ? 11 : 12 } } }),
         },
         plugins: {
-          legend: { position: "bottom", labels: { color: themeColor("--ink"), boxWidth: 12 } },
+          legend: boxLegend(),
           tooltip: { mode: "index", axis: "y", filter: (item) => item.raw > 0,
             callbacks: { title: ([item]) => item && rows[item.dataIndex].name,
               label: (item) => `${item.dataset.label} ${siText(item.raw * 1e-12, "J")}` } },
@@ -227,7 +235,8 @@
         interaction: { mode: "nearest", intersect: false },
         scales: {
           x: axis({ type: "logarithmic", title: "time after programming", min: first / 1.4,
-            max: last * 1.4, ticks: { maxRotation: 0, callback: (v) => TIMES.find(([t]) => t === v)?.[1] },
+            max: last * 1.4,
+            ticks: { maxRotation: 0, callback: (v) => TIMES.find(([t]) => t === v)?.[1] },
             afterBuildTicks: (scale) => {
               scale.ticks = TIMES.filter(([t]) => t >= first / 1.4 && t <= last * 1.4)
                 .map(([value]) => ({ value }));
@@ -266,11 +275,13 @@
         indexAxis: "y",
         scales: {
           x: axis({ title: "accuracy lost, points",
-            ticks: { callback: (v) => Number((v * 100).toPrecision(3)) } }),
-          y: axis({ grid: { display: false }, ticks: { autoSkip: false, color: themeColor("--ink") } }),
+            min: Math.min(0, ...data.sensitivity.map((s) => 1.1 * s.drop)),
+            ticks: { includeBounds: false, callback: (v) => Number((v * 100).toPrecision(3)) } }),
+          y: axis({ grid: { display: false },
+            ticks: { autoSkip: false, color: themeColor("--ink") } }),
         },
         plugins: {
-          legend: { position: "bottom", labels: { color: themeColor("--ink"), boxWidth: 12 } },
+          legend: boxLegend(),
           tooltip: { callbacks: { label: (item) =>
             `${item.dataset.label}: ${(item.raw * 100).toFixed(2)} points` } },
         },
@@ -295,7 +306,7 @@
           borderWidth: 1.5, radius: points.length > 40 ? 0 : 2 };
       });
       const box = document.createElement("div");
-      box.className = "chart small";
+      box.className = "chart";
       box.dataset.chart = `trace-${quantity}`;
       box.append(document.createElement("canvas"));
       holder.append(box);
@@ -303,8 +314,11 @@
         type: "line", height: 230, data: { datasets },
         options: {
           interaction: { mode: "nearest", intersect: false },
-          scales: { x: axis({ type: "linear", title: "step" }), y: axis({ title: quantity.replaceAll("_", " ") }) },
-          plugins: { legend: { position: "bottom", labels: { color: themeColor("--ink"), boxWidth: 12 } } },
+          scales: {
+            x: axis({ type: "linear", title: "step" }),
+            y: axis({ title: quantity.replaceAll("_", " ") }),
+          },
+          plugins: { legend: boxLegend() },
         },
       });
     }
@@ -325,7 +339,8 @@
       const costs = data.candidates.map((c) => c.energy_pj).filter((v) => v > 0);
       byId("front-log").checked = Math.max(...costs) > 8 * Math.min(...costs);
     }
-    const splits = [...new Set(data.places.filter((p) => p.t > 0).map((p) => p.split))];
+    const timed = data.places.filter((p) => p.t > 0).map((p) => p.split);
+    const splits = [...new Set(timed)].filter((s) => timed.filter((t) => t === s).length > 1);
     fill(byId("drift-split"), splits.map((s) => [s, s]),
       splits.includes(data.main?.split) ? data.main.split : splits[0]);
     for (const control of document.querySelectorAll(".controls select, .controls input"))
