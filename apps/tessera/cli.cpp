@@ -14,6 +14,8 @@ namespace tessera::cli {
 
 namespace {
 
+std::string g_command_line;
+
 // The command that was being read when the mistake was met.
 const CLI::App& deepest(const CLI::App& app) {
   const auto parsed = app.get_subcommands();
@@ -87,7 +89,17 @@ void print_result(const std::string& text) {
     throw IoError("cannot write the result to standard output");
 }
 
+std::string command_line() {
+  return g_command_line;
+}
+
 bool parse_arguments(CLI::App& app, int argc, const char* const* argv) {
+  g_command_line = "tessera";
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool plain = !word.empty() && word.find_first_of(" \t\n'\"$&|;<>(){}*?\\") == word.npos;
+    g_command_line += " " + (plain ? word : "'" + word + "'");
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& done) {  // --help, --version

@@ -17,6 +17,8 @@ enum ExitCode {
   kNoAnswer = 1,  // no feasible answer, or a check that failed
   kMistake = 2,   // the user's mistake
   kBug = 70,      // ours
+  kInterrupted =
+      130,  // by Ctrl-C, with the best so far; as shells say of a program that SIGINT ended
 };
 
 // Options that mean the same in every command.
@@ -49,5 +51,8 @@ void print_result(const std::string& text);
 // Reads the command line into the app whose subcommands are the commands. Throws UsageError with
 // one line that names the nearest command or option; returns false after --help or --version.
 bool parse_arguments(CLI::App& app, int argc, const char* const* argv);
+
+// The arguments of this process as one line, quoted where a shell needs it; for records.
+std::string command_line();
 
 }  // namespace tessera::cli

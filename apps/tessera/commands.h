@@ -9,5 +9,12 @@ namespace tessera::cli {
 // CMakeLists.txt and its line in main.cpp.
 Command add_inspect(CLI::App& app);
 Command add_eval(CLI::App& app);
+Command add_cost(CLI::App& app);
+Command add_map(CLI::App& app);
+Command add_train(CLI::App& app);
+Command add_export(CLI::App& app);
+Command add_report(CLI::App& app);
+Command add_list(CLI::App& app);
+Command add_config(CLI::App& app);
 
 }  // namespace tessera::cli

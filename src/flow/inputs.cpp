@@ -6,7 +6,8 @@
 
 #include <algorithm>
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "tessera/core/error.h"
 #include "tessera/core/hash.h"
@@ -16,52 +17,11 @@
 #include "tessera/onnx/import.h"
 
 namespace tessera::flow {
-namespace {
-
-std::vector<double> parse_numbers(const std::string& text, const std::string& key) {
-  std::vector<double> numbers;
-  for (const std::string& item : split(text, ',')) {
-    std::size_t used = 0;
-    double number = 0;
-    try {
-      number = std::stod(item, &used);
-    } catch (const std::exception&) {
-      used = 0;
-    }
-    if (used == 0 || !trim(std::string_view(item).substr(used)).empty()) {
-      throw ImportError(fmt::format("network metadata {}: '{}' is not a number", key, item));
-    }
-    numbers.push_back(number);
-  }
-  return numbers;
-}
-
-}  // namespace
-
 LoadedNetwork load_network(const std::filesystem::path& path) {
   LoadedNetwork loaded;
   loaded.graph = ir::canonicalize(onnx::import_onnx(path));
   loaded.file = {.file = path.string(), .sha256 = sha256_file(path.string())};
   return loaded;
-}
-
-nn::Preprocessing preprocessing_for(const ir::Graph& graph, const nn::Dataset& data) {
-  const auto mean = graph.metadata.find("tessera.mean");
-  const auto std = graph.metadata.find("tessera.std");
-  if (data.preprocessing_given || mean == graph.metadata.end() || std == graph.metadata.end()) {
-    return data.preprocessing;
-  }
-  nn::Preprocessing own{.mean = parse_numbers(mean->second, "tessera.mean"),
-                        .std = parse_numbers(std->second, "tessera.std"),
-                        .source = "network metadata"};
-  const std::size_t channels = data.preprocessing.mean.size();
-  if (own.mean.size() != channels || own.std.size() != channels) {
-    throw ImportError(
-        fmt::format("network metadata tessera.mean and tessera.std: {} and {} values, the images "
-                    "of {} have {} channels",
-                    own.mean.size(), own.std.size(), data.spec, channels));
-  }
-  return own;
 }
 
 void move_to(nn::Dataset& data, torch::Device device) {
@@ -111,27 +71,6 @@ supernet::Space make_space(const cost::TiledModel& model, const std::string& for
   return space;
 }
 
-std::optional<plan::Assignment> assign(
-    const cost::TiledModel& model, const std::function<bool(const format::NumberFormat&)>& wanted,
-    const std::function<bool(const format::NumberFormat&)>& otherwise) {
-  plan::Assignment assignment;
-  for (std::size_t layer = 0; layer < model.workload().layers.size(); ++layer) {
-    const std::vector<plan::Path> paths = model.candidate_paths(layer);
-    const auto with = [&](const auto& accepts) {
-      return std::find_if(paths.begin(), paths.end(), [&](const plan::Path& path) {
-        return accepts(path.parts.front().format);
-      });
-    };
-    auto chosen = with(wanted);
-    if (chosen == paths.end())
-      chosen = with(otherwise);
-    if (chosen == paths.end())
-      return std::nullopt;
-    assignment.paths.push_back(*chosen);
-  }
-  return assignment;
-}
-
 nn::MappedNetwork load_mapped(const nn::Network& network, const plan::MappingInput& mapping,
                               const std::filesystem::path& mapping_folder,
                               const hw::Platform& platform) {
@@ -141,14 +80,15 @@ nn::MappedNetwork load_mapped(const nn::Network& network, const plan::MappingInp
     return mapped;
   const std::filesystem::path path = mapping_folder / mapping.weights;
   const nn::SafeTensors file = nn::read_safetensors(path);
+  const nn::TensorMap tensors(file.tensors.begin(), file.tensors.end());
   const torch::NoGradGuard no_grad;
   for (std::size_t i = 0; i < assignment.paths.size(); ++i) {
     const std::string& name = network.workload().layers[i].name;
     const auto put = [&](const torch::Tensor& target, const std::string& key) {
       if (!target.defined())
         return;
-      const auto found = file.tensors.find(key);
-      if (found == file.tensors.end() || found->second.sizes() != target.sizes()) {
+      const auto found = tensors.find(key);
+      if (found == tensors.end() || found->second.sizes() != target.sizes()) {
         throw IoError(fmt::format("{}: '{}' is missing or has another shape than the network's",
                                   path.string(), key));
       }
@@ -157,20 +97,21 @@ nn::MappedNetwork load_mapped(const nn::Network& network, const plan::MappingInp
     put(mapped.network().layers()[i].weight, name + ".weight");
     put(mapped.network().layers()[i].bias, name + ".bias");
   }
-  mapped.load_kernel_state(file.tensors);
+  mapped.load_kernel_state(tensors);
   return mapped;
 }
 
 void write_weights(const std::filesystem::path& path, const nn::MappedNetwork& network) {
-  nn::SafeTensors file;
-  file.tensors = network.kernel_state();
+  nn::TensorMap tensors = network.kernel_state();
   for (std::size_t i = 0; i < network.network().layers().size(); ++i) {
     const std::string& name = network.network().workload().layers[i].name;
     const nn::LayerParameters& parameters = network.network().layers()[i];
-    file.tensors[name + ".weight"] = parameters.weight.detach();
+    tensors[name + ".weight"] = parameters.weight.detach();
     if (parameters.bias.defined())
-      file.tensors[name + ".bias"] = parameters.bias.detach();
+      tensors[name + ".bias"] = parameters.bias.detach();
   }
+  nn::SafeTensors file;
+  file.tensors.assign(tensors.begin(), tensors.end());
   nn::write_safetensors(path, file);
 }
 

@@ -8,13 +8,15 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "tessera/core/error.h"
 #include "tessera/core/file.h"
 #include "tessera/core/hash.h"
 #include "tessera/core/progress.h"
 #include "tessera/core/units.h"
+#include "tessera/flow/baselines.h"
 #include "tessera/flow/inputs.h"
 #include "tessera/flow/registry.h"
 #include "tessera/flow/run_folder.h"
@@ -75,7 +77,7 @@ Inputs load_inputs(const MapSettings& settings, const MapContext& context) {
   cost::TiledModel model(workload, platform);
   supernet::Space space = make_space(model, settings.formats);
   nn::Dataset data = nn::load_dataset(settings.data, settings.seed);
-  nn::Preprocessing preprocessing = preprocessing_for(network.graph, data);
+  nn::Preprocessing preprocessing = nn::choose_preprocessing(network.graph, data);
   check_fit(network.graph, data, settings.network);
   if (settings.batch > data.train.size()) {
     throw UsageError(fmt::format("batch: found {}; allowed: at most the {} training images",

@@ -28,7 +28,9 @@ void write_outputs(const std::filesystem::path& folder, const plan::RunRecord& r
   ir::Graph graph = mapped.network().to_graph();
   graph.metadata["tessera.mean"] = fmt::format("{}", fmt::join(preprocessing.mean, ","));
   graph.metadata["tessera.std"] = fmt::format("{}", fmt::join(preprocessing.std, ","));
-  onnx::export_onnx(graph, {.assignment = mapped.assignment(), .numerics = record.chosen.numerics},
+  onnx::export_onnx(graph,
+                    {.mapping = onnx::ExportMapping{.assignment = mapped.assignment(),
+                                                    .numerics = record.chosen.numerics}},
                     folder / "model.onnx");
   write_atomic(folder / "mapping.json", plan::to_json(record.chosen).dump(1) + "\n");
   write_record(folder, record);
@@ -54,46 +56,13 @@ nn::TrainingOptions training_options(const MapSettings& settings, std::int64_t s
           .distillation = settings.distillation};
 }
 
-std::vector<format::NumberFormat> digital_formats(const hw::Platform& platform) {
-  std::vector<format::NumberFormat> formats;
-  for (const hw::Unit& unit : platform.units) {
-    const auto* digital = std::get_if<hw::DigitalUnit>(&unit);
-    if (digital == nullptr)
-      continue;
-    for (const hw::DigitalMode& mode : digital->modes) {
-      if (std::find(formats.begin(), formats.end(), mode.format) == formats.end()) {
-        formats.push_back(mode.format);
-      }
-    }
-  }
-  return formats;
-}
-
-std::function<bool(const format::NumberFormat&)> fallback_digital(const hw::Platform& platform) {
-  const std::vector<format::NumberFormat> formats = digital_formats(platform);
-  const format::NumberFormat int8 = format::Integer{.weight_bits = 8, .activation_bits = 8};
-  const bool has_int8 = std::find(formats.begin(), formats.end(), int8) != formats.end();
-  if (formats.empty())
-    return [](const format::NumberFormat&) { return false; };
-  return [wanted = has_int8 ? int8 : formats.front()](const format::NumberFormat& f) {
-    return f == wanted;
-  };
-}
-
 void check_fit(const ir::Graph& graph, const nn::Dataset& data, const std::string& network) {
   if (graph.inputs.size() != 1) {
     throw UnsupportedError(fmt::format("{}: has {} inputs, only networks with one can be mapped",
                                        network, graph.inputs.size()));
   }
-  const auto& input = graph.value(graph.inputs.front()).shape;
+  nn::check_fits(graph, data);
   const auto& output = graph.value(graph.outputs.front()).shape;
-  const auto images = data.train.images.sizes();
-  const ir::Shape expected = {1, images[1], images[2], images[3]};
-  if (!input || *input != expected) {
-    throw UsageError(fmt::format("{}: input is {}, images of {} are {}", network,
-                                 input ? ir::to_string(*input) : "unknown", data.spec,
-                                 ir::to_string(expected)));
-  }
   if (!output || output->size() != 2 || output->back() != data.classes) {
     throw UsageError(fmt::format("{}: output is {}, {} has {} classes", network,
                                  output ? ir::to_string(*output) : "unknown", data.spec,

@@ -30,12 +30,6 @@ std::map<std::string, std::string> settings_by_key(const MapSettings& settings);
 
 nn::TrainingOptions training_options(const MapSettings& settings, std::int64_t steps, double rate);
 
-// Formats of the platform's digital units, in its order, each once.
-std::vector<format::NumberFormat> digital_formats(const hw::Platform& platform);
-// Accepts the format that digital layers take in mixed baselines: int8 where the platform offers
-// it, else its first digital format.
-std::function<bool(const format::NumberFormat&)> fallback_digital(const hw::Platform& platform);
-
 // Throws UsageError when the images' sizes or the number of classes do not fit the network.
 void check_fit(const ir::Graph& graph, const nn::Dataset& data, const std::string& network);
 

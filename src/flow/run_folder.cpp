@@ -33,8 +33,10 @@ fs::path RunFolder::checkpoint_path(std::string_view name) const {
 }
 
 void RunFolder::save(std::string_view name, const supernet::Checkpoint& checkpoint) const {
-  nn::write_safetensors(checkpoint_path(name),
-                        {.tensors = checkpoint.tensors, .metadata = {{"json", checkpoint.json}}});
+  nn::SafeTensors file;
+  file.tensors.assign(checkpoint.tensors.begin(), checkpoint.tensors.end());
+  file.metadata["json"] = checkpoint.json;
+  nn::write_safetensors(checkpoint_path(name), file);
 }
 
 std::optional<supernet::Checkpoint> RunFolder::load(std::string_view name) const {
@@ -42,7 +44,7 @@ std::optional<supernet::Checkpoint> RunFolder::load(std::string_view name) const
   if (!fs::exists(path))
     return std::nullopt;
   nn::SafeTensors file = nn::read_safetensors(path);
-  return supernet::Checkpoint{std::move(file.tensors), file.metadata["json"]};
+  return supernet::Checkpoint{{file.tensors.begin(), file.tensors.end()}, file.metadata["json"]};
 }
 
 namespace {

@@ -7,7 +7,8 @@
 #include <algorithm>
 #include <chrono>
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "tessera/core/error.h"
 #include "tessera/core/hash.h"
@@ -28,7 +29,6 @@ namespace tessera::flow {
 namespace {
 
 constexpr std::string_view kCheckpoint = "train";
-constexpr std::int64_t kEvaluationBatch = 250;
 
 ir::Graph starting_graph(const TrainSettings& settings, const nn::Dataset& data) {
   const auto names = architecture_names();
@@ -63,7 +63,7 @@ TrainResult train_network(const TrainSettings& settings) {
     throw UsageError(fmt::format("batch: found {}; allowed: at most the {} training images",
                                  settings.batch, data.train.size()));
   }
-  const nn::Preprocessing preprocessing = preprocessing_for(start, data);
+  const nn::Preprocessing preprocessing = nn::choose_preprocessing(start, data);
   const RunFolder folder(settings.out.string() + ".checkpoint", fingerprint(settings, data, start));
   move_to(data, device);
   nn::Network network(start, device);
@@ -135,9 +135,8 @@ TrainResult train_network(const TrainSettings& settings) {
   onnx::export_onnx(trained, {}, settings.out);
   // What is reported is measured on what was written, batch normalization folded.
   const nn::Network folded(trained, device);
-  result.validation_accuracy =
-      nn::accuracy(folded, runner, data.validation, preprocessing, kEvaluationBatch);
-  result.test_accuracy = nn::accuracy(folded, runner, data.test, preprocessing, kEvaluationBatch);
+  result.validation_accuracy = nn::accuracy(folded, runner, data.validation, preprocessing);
+  result.test_accuracy = nn::accuracy(folded, runner, data.test, preprocessing);
   return result;
 }
 

@@ -9,10 +9,10 @@
 #include <numeric>
 #include <set>
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "tessera/core/error.h"
-#include "tessera/plan/pareto.h"
 #include "tessera/supernet/supernet.h"
 
 namespace tessera::supernet {

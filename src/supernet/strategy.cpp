@@ -8,9 +8,16 @@
 
 #include "tessera/core/error.h"
 #include "tessera/core/units.h"
-#include "tessera/plan/pareto.h"
 
 namespace tessera::supernet {
+
+namespace {
+
+// A front reaches down to networks that guess; scaled over all of it, the knee would give away many
+// points. Without a limit nobody wants to lose more than this against the best mapping.
+constexpr double kKneeAccuracyWindow = 0.02;
+
+}  // namespace
 
 plan::Assignment assignment_of(const Space& space, const Choice& choice) {
   TESSERA_CHECK(space.size() == choice.size(), "{} choices for {} layers", choice.size(),
@@ -140,6 +147,12 @@ Expected<std::size_t> choose(const Limits& limits, const std::vector<Evaluated>&
   if (budget && !limits.min_accuracy) {
     return first_by([](const Evaluated& e) { return -e.accuracy.mean; });
   }
+  double best = 0;
+  for (const std::size_t i : inside)
+    best = std::max(best, candidates[i].accuracy.mean);
+  std::erase_if(inside, [&](std::size_t i) {
+    return candidates[i].accuracy.mean < best - kKneeAccuracyWindow;
+  });
   std::vector<plan::Point> points;
   for (const std::size_t i : inside) {
     points.push_back({-candidates[i].accuracy.mean, candidates[i].totals.energy_pj});

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,9 +22,6 @@ struct LoadedNetwork {
 };
 LoadedNetwork load_network(const std::filesystem::path& path);
 
-// The network's own preprocessing when its file states one, else the data set's.
-nn::Preprocessing preprocessing_for(const ir::Graph& graph, const nn::Dataset& data);
-
 // Puts all splits on the device.
 void move_to(nn::Dataset& data, torch::Device device);
 
@@ -34,12 +29,6 @@ void move_to(nn::Dataset& data, torch::Device device);
 // ("fp16,int8,analog"; "analog" is any analog format). Throws UsageError for a format that the
 // platform does not offer, with those it does; UnsupportedError when a layer is left without any.
 supernet::Space make_space(const cost::TiledModel& model, const std::string& formats);
-
-// Every layer on its first path that `wanted` accepts, or else on its first path that `otherwise`
-// accepts; none when a layer has neither.
-std::optional<plan::Assignment> assign(
-    const cost::TiledModel& model, const std::function<bool(const format::NumberFormat&)>& wanted,
-    const std::function<bool(const format::NumberFormat&)>& otherwise);
 
 // A trained network that runs under a mapping read from a file.
 nn::MappedNetwork load_mapped(const nn::Network& network, const plan::MappingInput& mapping,

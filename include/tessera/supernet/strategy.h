@@ -10,16 +10,17 @@
 #include "tessera/core/expected.h"
 #include "tessera/cost/tiled.h"
 #include "tessera/nn/train/mapped_network.h"
+#include "tessera/plan/pareto.h"
 #include "tessera/plan/run_record.h"
 
 namespace tessera::supernet {
 
 // Bounds that a chosen mapping must keep; a front may hold others too.
 struct Limits {
-  std::optional<double> min_accuracy;  // 0 to 1, mean over chips
-  std::optional<double> max_energy_pj;
-  std::optional<double> max_latency_ns;
-  std::optional<double> min_analog_mac_ratio;  // 0 to 1
+  std::optional<double> min_accuracy = std::nullopt;  // 0 to 1, mean over chips
+  std::optional<double> max_energy_pj = std::nullopt;
+  std::optional<double> max_latency_ns = std::nullopt;
+  std::optional<double> min_analog_mac_ratio = std::nullopt;  // 0 to 1
   bool operator==(const Limits&) const = default;
 };
 
@@ -69,8 +70,10 @@ std::vector<int> constrained_ranks(const Limits& limits, const std::vector<Evalu
 // plot. Ascending.
 std::vector<std::size_t> front_members(const std::vector<Evaluated>& candidates);
 
-// The candidate to build: inside the limits, the knee of accuracy against energy. "limits" names
-// the limit that fails nearest when nobody keeps them all.
+// The candidate to build among those inside the limits: with a least accuracy, the one of least
+// energy; with a most energy or latency, the most accurate; with both or neither, the knee of
+// accuracy against energy among those within 2 points of the best. "limits" says for each limit
+// what comes nearest when nobody keeps them all.
 Expected<std::size_t> choose(const Limits& limits, const std::vector<Evaluated>& candidates);
 
 // What a search leaves on disk to continue from: tensors and a JSON text.

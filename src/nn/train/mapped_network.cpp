@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "tessera/core/error.h"
 #include "tessera/nn/analog/analog_kernel.h"
@@ -14,10 +15,6 @@
 
 namespace tessera::nn {
 namespace {
-
-// Images of one evaluation batch: large enough to keep the cores busy, small enough for their
-// caches.
-constexpr std::int64_t kEvaluationBatch = 250;
 
 // Share of a layer's inputs that the DAC's full scale covers at the start. Clipping the top
 // thousandth costs less than spreading the converter's few levels over outliers; training moves it

@@ -7,7 +7,8 @@
 #include <cmath>
 #include <numbers>
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #include "tessera/core/error.h"
 
@@ -92,20 +93,20 @@ Tensor Trainer::step(const std::function<Tensor(const Batch&)>& backward) {
 }
 
 Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {
-  namespace F = torch::nn::functional;
   Tensor total;
   if (options_.distillation < 1) {
-    total =
-        F::cross_entropy(logits, batch.y,
-                         F::CrossEntropyFuncOptions().label_smoothing(options_.label_smoothing)) *
-        (1 - options_.distillation);
+    constexpr std::int64_t kIgnoreNone = -100;
+    total = at::cross_entropy_loss(logits, batch.y, {}, at::Reduction::Mean, kIgnoreNone,
+                                   options_.label_smoothing) *
+            (1 - options_.distillation);
   }
   if (options_.distillation > 0) {
     const double t = options_.temperature;
     const Tensor divergence =
-        F::kl_div(torch::log_softmax(logits / t, 1), torch::log_softmax(batch.teacher / t, 1),
-                  F::KLDivFuncOptions().reduction(torch::kBatchMean).log_target(true));
-    const Tensor distilled = divergence * (options_.distillation * t * t);
+        at::kl_div(torch::log_softmax(logits / t, 1), torch::log_softmax(batch.teacher / t, 1),
+                   at::Reduction::Sum, /*log_target=*/true);
+    const Tensor distilled = divergence * (options_.distillation * t * t /
+                                           static_cast<double>(logits.size(0)));
     total = total.defined() ? total + distilled : distilled;
   }
   return total;

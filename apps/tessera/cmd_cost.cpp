@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <nlohmann/json.hpp>
+
+#include "tessera/core/error.h"
+#include "tessera/core/text.h"
+#include "tessera/flow/baselines.h"
+#include "tessera/flow/inputs.h"
+#include "tessera/hw/read_platform.h"
+#include "tessera/plan/mapping.h"
+#include "tessera/report/terminal.h"
+
+#include "commands.h"
+
+namespace tessera::cli {
+
+namespace {
+
+struct CostOptions {
+  std::string network;
+  std::string hardware;
+  std::string mapping;
+  std::string format;
+};
+
+// The assignment asked for: of a mapping file, or one format everywhere.
+plan::Assignment assignment_for(const CostOptions& options, const cost::TiledModel& model) {
+  if (!options.mapping.empty())
+    return plan::assignment_for(plan::read_mapping(options.mapping), model.workload());
+  return flow::uniform_assignment(model, options.format);
+}
+
+int run_cost(const CostOptions& options, const CommonOptions& common) {
+  const flow::LoadedNetwork network = flow::load_network(options.network);
+  const hw::Platform platform = hw::load_platform(options.hardware, hw::platform_folders());
+  const cost::TiledModel model(ir::workload(network.graph), platform);
+  const plan::Assignment assignment = assignment_for(options, model);
+  const Expected<plan::Cost> cost = model.evaluate(assignment);
+  if (!cost) {
+    print_result(fmt::format("does not fit on {}: {}\n", platform.name, cost.error().detail));
+    return kNoAnswer;
+  }
+  if (common.json) {
+    plan::Mapping mapping;
+    mapping.network = network.file;
+    mapping.platform = {.name = platform.name, .sha256 = platform.sha256};
+    mapping.assignment = assignment;
+    mapping.workload = model.workload();
+    mapping.cost = *cost;
+    print_result(plan::to_json(mapping).dump(2) + "\n");
+  } else {
+    print_result(report::cost_summary(model.workload(), assignment, *cost));
+  }
+  return kDone;
+}
+
+}  // namespace
+
+Command add_cost(CLI::App& app) {
+  auto common = std::make_shared<CommonOptions>();
+  auto options = std::make_shared<CostOptions>();
+  CLI::App* command = app.add_subcommand(
+      "cost", "Energy, latency, memory and tiles of a mapping, by layer and component");
+  command->add_option("NETWORK", options->network, "ONNX file")->required();
+  command->add_option("--hardware", options->hardware, "Name of a preset or a YAML file")
+      ->required();
+  auto* what = command->add_option_group("mapping", "What runs where: one of");
+  what->add_option("--mapping", options->mapping, "mapping.json of a run");
+  what->add_option("--format", options->format,
+                   "One format for all layers: fp32, fp16, int8, …, or analog (layers that no tile "
+                   "takes: int8)");
+  what->require_option(1);
+  add_common_options(*command, *common, {});
+  return {command, common, [options, common] { return run_cost(*options, *common); }};
+}
+
+}  // namespace tessera::cli

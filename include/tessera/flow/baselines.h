@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tessera/cost/tiled.h"
+#include "tessera/hw/platform.h"
+#include "tessera/plan/mapping.h"
+
+namespace tessera::flow {
+
+// Formats of the platform's digital units, in its order, each once.
+std::vector<format::NumberFormat> digital_formats(const hw::Platform& platform);
+// Accepts the format that digital layers take in mixed baselines: int8 where the platform offers
+// it, else its first digital format.
+std::function<bool(const format::NumberFormat&)> fallback_digital(const hw::Platform& platform);
+
+// Every layer on its first path that `wanted` accepts, or else on its first path that `otherwise`
+// accepts; none when a layer has neither.
+std::optional<plan::Assignment> assign(
+    const cost::TiledModel& model, const std::function<bool(const format::NumberFormat&)>& wanted,
+    const std::function<bool(const format::NumberFormat&)>& otherwise);
+
+// Every layer in one format: "fp32", "int8", …; or "analog", where layers that no tile takes are
+// fallback_digital(). Throws UsageError for a format that the platform does not offer, with those
+// it does.
+plan::Assignment uniform_assignment(const cost::TiledModel& model, const std::string& format);
+
+}  // namespace tessera::flow

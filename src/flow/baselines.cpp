@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/flow/baselines.h"
+
+#include <algorithm>
+
+#include "tessera/core/error.h"
+#include "tessera/core/text.h"
+
+namespace tessera::flow {
+
+std::vector<format::NumberFormat> digital_formats(const hw::Platform& platform) {
+  std::vector<format::NumberFormat> formats;
+  for (const hw::Unit& unit : platform.units) {
+    const auto* digital = std::get_if<hw::DigitalUnit>(&unit);
+    if (digital == nullptr)
+      continue;
+    for (const hw::DigitalMode& mode : digital->modes) {
+      if (std::find(formats.begin(), formats.end(), mode.format) == formats.end()) {
+        formats.push_back(mode.format);
+      }
+    }
+  }
+  return formats;
+}
+
+std::function<bool(const format::NumberFormat&)> fallback_digital(const hw::Platform& platform) {
+  const std::vector<format::NumberFormat> formats = digital_formats(platform);
+  const format::NumberFormat int8 = format::Integer{.weight_bits = 8, .activation_bits = 8};
+  const bool has_int8 = std::find(formats.begin(), formats.end(), int8) != formats.end();
+  if (formats.empty())
+    return [](const format::NumberFormat&) { return false; };
+  return [wanted = has_int8 ? int8 : formats.front()](const format::NumberFormat& f) {
+    return f == wanted;
+  };
+}
+
+std::optional<plan::Assignment> assign(
+    const cost::TiledModel& model, const std::function<bool(const format::NumberFormat&)>& wanted,
+    const std::function<bool(const format::NumberFormat&)>& otherwise) {
+  plan::Assignment assignment;
+  for (std::size_t layer = 0; layer < model.workload().layers.size(); ++layer) {
+    const std::vector<plan::Path> paths = model.candidate_paths(layer);
+    const auto with = [&](const auto& accepts) {
+      return std::find_if(paths.begin(), paths.end(), [&](const plan::Path& path) {
+        return accepts(path.parts.front().format);
+      });
+    };
+    auto chosen = with(wanted);
+    if (chosen == paths.end())
+      chosen = with(otherwise);
+    if (chosen == paths.end())
+      return std::nullopt;
+    assignment.paths.push_back(*chosen);
+  }
+  return assignment;
+}
+
+plan::Assignment uniform_assignment(const cost::TiledModel& model, const std::string& format) {
+  const auto is_analog = [](const format::NumberFormat& f) {
+    return std::holds_alternative<format::Analog>(f);
+  };
+  const auto digital = fallback_digital(model.platform());
+  std::vector<std::string> offered;
+  for (const format::NumberFormat& f : digital_formats(model.platform())) {
+    offered.push_back(format::to_string(f));
+  }
+  offered.emplace_back("analog");
+  const auto wanted = [&](const format::NumberFormat& f) {
+    return format == "analog" ? is_analog(f) : format::to_string(f) == format;
+  };
+  const bool known = std::find(offered.begin(), offered.end(), format) != offered.end();
+  const auto never = [](const format::NumberFormat&) { return false; };
+  const auto assignment =
+      known ? (format == "analog" ? assign(model, wanted, digital) : assign(model, wanted, never))
+            : std::nullopt;
+  if (!assignment) {
+    throw UsageError("format: " +
+                     unknown_name("format of " + model.platform().name, format, offered));
+  }
+  return *assignment;
+}
+
+}  // namespace tessera::flow
