@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules of docs/rules/export.md: how layers are written under a mapping.
+#include <gmock/gmock.h>
+
+#include "tessera/core/error.h"
+#include "tessera/onnx/export.h"
+
+#include "ir/build_graph.h"
+#include "onnx/model_file.h"
+#include "onnx/read_tensor.h"
+#include "support/shared_files.h"
+
+namespace tessera::onnx {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+// Two output channels of one weight each: 1.0, -3.0; bias 0.5, -0.25.
+ir::Graph one_conv() {
+  ir::GraphBuilder b;
+  const ir::ValueId x = b.input("x", {1, 1, 2, 2});
+  return b.finish(
+      {b.node("conv", ir::Conv{},
+              {x, b.constant("w", {2, 1, 1, 1}, {1, -3}), b.constant("b", {2}, {0.5F, -0.25F})})});
+}
+
+plan::Path path_of(format::NumberFormat format, const std::string& unit = "npu") {
+  return {{{unit, std::move(format), {0, 2}}}};
+}
+
+plan::LayerNumerics codes(std::int32_t high) {
+  return {.weights = {.scales = {0.5F, 1.0F}, .zero_points = {0, 0}, .low = -high, .high = high},
+          .input = {.scales = {0.25F}, .zero_points = {-3}, .low = -128, .high = 127}};
+}
+
+class Exported {
+ public:
+  Exported(const ir::Graph& graph, plan::Path path, plan::LayerNumerics numerics) {
+    const auto file = testing::temp_folder() / "m.onnx";
+    ExportMapping mapping{.assignment = {{std::move(path)}}, .numerics = {}};
+    mapping.numerics["conv"] = std::move(numerics);
+    export_onnx(graph, {.mapping = std::move(mapping)}, file);
+    model_ = read_model(file);
+  }
+
+  std::vector<std::string> types() const {
+    std::vector<std::string> list;
+    for (const auto& node : model_.graph().node())
+      list.push_back(node.op_type());
+    return list;
+  }
+  ir::Tensor initializer(const std::string& name) const {
+    for (const auto& tensor : model_.graph().initializer()) {
+      if (tensor.name() == name)
+        return read_tensor(tensor, {});
+    }
+    throw std::runtime_error("no initializer " + name);
+  }
+  std::string metadata(const std::string& key) const {
+    for (const auto& entry : model_.metadata_props()) {
+      if (entry.key() == key)
+        return entry.value();
+    }
+    return "";
+  }
+  const pb::ModelProto& model() const { return model_; }
+
+ private:
+  pb::ModelProto model_;
+};
+
+template <typename T>
+std::vector<T> list(const ir::Tensor& tensor) {
+  return {tensor.values<T>().begin(), tensor.values<T>().end()};
+}
+
+TEST(ExportLayers, X1_InputGoesThroughQuantizeAndDequantize) {
+  const Exported file(one_conv(), path_of(format::Integer{}), codes(127));
+  EXPECT_THAT(file.types(), ElementsAre("QuantizeLinear", "DequantizeLinear", "DequantizeLinear",
+                                        "DequantizeLinear", "Conv"));
+  EXPECT_EQ(file.model().graph().node(0).input(0), "x");
+  EXPECT_THAT(list<float>(file.initializer("conv/input_scale")), ElementsAre(0.25F));
+  EXPECT_THAT(list<std::int8_t>(file.initializer("conv/input_zero_point")), ElementsAre(-3));
+  EXPECT_EQ(default_opset(file.model()), 13);
+}
+
+TEST(ExportLayers, X2_NarrowCodesAreClippedBefore) {
+  plan::LayerNumerics narrow = codes(7);
+  narrow.input.low = -8;
+  narrow.input.high = 7;
+  const Exported file(one_conv(), path_of(format::Integer{4, 4}), narrow);
+  EXPECT_EQ(file.types()[0], "Clip");
+  EXPECT_THAT(list<float>(file.initializer("conv/input_low")), ElementsAre(-1.25F));
+  EXPECT_THAT(list<float>(file.initializer("conv/input_high")), ElementsAre(2.5F));
+}
+
+TEST(ExportLayers, X3_WeightsAreIntegersPerChannel) {
+  const Exported file(one_conv(), path_of(format::Integer{}), codes(127));
+  EXPECT_THAT(list<std::int8_t>(file.initializer("w_quantized")), ElementsAre(2, -3));
+  EXPECT_THAT(list<float>(file.initializer("conv/weight_scale")), ElementsAre(0.5F, 1.0F));
+  EXPECT_THAT(list<std::int8_t>(file.initializer("conv/weight_zero_point")), ElementsAre(0, 0));
+  // Two bits hold -1, 0, 1.
+  const Exported two(one_conv(), path_of(format::Integer{2, 8}), codes(1));
+  EXPECT_THAT(list<std::int8_t>(two.initializer("w_quantized")), ElementsAre(1, -1));
+}
+
+TEST(ExportLayers, X3_TiesGoToEven) {
+  plan::LayerNumerics numerics = codes(127);
+  numerics.weights.scales = {0.4F, 2.0F};  // 1 / 0.4 = 2.5, -3 / 2 = -1.5
+  const Exported file(one_conv(), path_of(format::Integer{}), numerics);
+  EXPECT_THAT(list<std::int8_t>(file.initializer("w_quantized")), ElementsAre(2, -2));
+}
+
+TEST(ExportLayers, X4_BiasIsInt32WithTheProductOfScales) {
+  const Exported file(one_conv(), path_of(format::Integer{}), codes(127));
+  EXPECT_THAT(list<float>(file.initializer("conv/bias_scale")), ElementsAre(0.125F, 0.25F));
+  EXPECT_THAT(list<std::int32_t>(file.initializer("b_quantized")), ElementsAre(4, -1));
+}
+
+TEST(ExportLayers, X5_SixteenBitsNeedOpset21) {
+  plan::LayerNumerics wide = codes(32767);
+  wide.input.low = -32768;
+  wide.input.high = 32767;
+  const Exported file(one_conv(), path_of(format::Integer{16, 16}), wide);
+  EXPECT_EQ(default_opset(file.model()), 21);
+  EXPECT_EQ(file.model().ir_version(), 10);
+  EXPECT_EQ(file.initializer("w_quantized").dtype(), ir::DType::kInt16);
+}
+
+TEST(ExportLayers, X6_Float16RoundsWeights) {
+  ir::GraphBuilder b;
+  const ir::ValueId x = b.input("x", {1, 1, 2, 2});
+  const std::vector<float> weights{0.1F, 2049, 65520, 0x1.8p-25F, 65519, -0.0F};
+  const ir::Graph graph =
+      b.finish({b.node("conv", ir::Conv{}, {x, b.constant("w", {6, 1, 1, 1}, weights)})});
+  const Exported file(graph, {{{"npu", format::Float{16}, {0, 6}}}}, {});
+  EXPECT_THAT(file.types(), ElementsAre("Conv"));
+  // Published values of binary16: 0.1 is 0x2e66, 2049 is a tie, 65520 is past the last finite one.
+  EXPECT_THAT(list<float>(file.initializer("w_fp16")),
+              ElementsAre(0.0999755859375F, 2048, INFINITY, 0x1p-24F, 65504, -0.0F));
+}
+
+TEST(ExportLayers, X7_AnalogIsItsIntegerTwinWithMetadata) {
+  const Exported file(one_conv(), path_of(format::Analog{"pcm-lionheart"}, "pcm"), codes(127));
+  EXPECT_EQ(file.types().back(), "Conv");
+  EXPECT_EQ(file.types().front(), "QuantizeLinear");
+  EXPECT_EQ(file.metadata("tessera.layer.conv"), "unit=pcm;format=analog:pcm-lionheart");
+}
+
+TEST(ExportLayers, X8_PartsHaveTheirOwnWidths) {
+  const plan::Path split{
+      {{"a", format::Integer{8, 8}, {0, 1}}, {"b", format::Integer{2, 8}, {1, 2}}}};
+  const Exported file(one_conv(), split, codes(127));
+  EXPECT_THAT(list<std::int8_t>(file.initializer("w_quantized")), ElementsAre(2, -1));
+  EXPECT_EQ(file.metadata("tessera.layer.conv"),
+            "unit=a;format=int8;channels=0:1 + unit=b;format=int2/a8;channels=1:2");
+  const plan::Path mixed{{{"a", format::Integer{}, {0, 1}}, {"b", format::Float{16}, {1, 2}}}};
+  EXPECT_THAT([&] { Exported(one_conv(), mixed, codes(127)); },
+              ThrowsMessage<UnsupportedError>(HasSubstr("layer 'conv' mixes int8 and fp16")));
+}
+
+TEST(ExportLayers, X9_LayersThatReadOneValueShareItsCodes) {
+  ir::GraphBuilder b;
+  const ir::ValueId x = b.input("x", {1, 1, 2, 2});
+  const ir::ValueId p = b.node("p", ir::Conv{}, {x, b.constant("v", {2, 1, 1, 1}, {1, 2})});
+  const ir::ValueId q = b.node("q", ir::Conv{}, {x, b.constant("w", {2, 1, 1, 1}, {1, 2})});
+  const ir::Graph graph = b.finish({b.node("sum", ir::Binary{}, {p, q})});
+  ExportMapping mapping{.assignment = {{path_of(format::Integer{}), path_of(format::Integer{})}},
+                        .numerics = {{"p", codes(127)}, {"q", codes(127)}}};
+  const auto file = testing::temp_folder() / "m.onnx";
+  export_onnx(graph, {.mapping = mapping}, file);
+  const pb::ModelProto model = read_model(file);
+  EXPECT_EQ(std::ranges::count_if(model.graph().node(),
+                                  [](const auto& n) { return n.op_type() == "QuantizeLinear"; }),
+            1);
+}
+
+TEST(ExportLayers, RefusesNumericsThatDoNotFit) {
+  const auto with = [](const plan::LayerNumerics& numerics) {
+    return [numerics] { Exported(one_conv(), path_of(format::Integer{}), numerics); };
+  };
+  EXPECT_THAT(with({}),
+              ThrowsMessage<ConfigError>(HasSubstr("numerics of layer 'conv', input: missing")));
+  plan::LayerNumerics numerics = codes(127);
+  numerics.weights.scales = {1, 1, 1};
+  EXPECT_THAT(with(numerics), ThrowsMessage<ConfigError>(HasSubstr("3 scales and 2 zero points")));
+  numerics = codes(127);
+  numerics.weights.scales[1] = 0;
+  EXPECT_THAT(with(numerics), ThrowsMessage<ConfigError>(HasSubstr("a scale of 0")));
+  numerics = codes(127);
+  numerics.input.zero_points = {200};
+  EXPECT_THAT(with(numerics), ThrowsMessage<ConfigError>(HasSubstr("a zero point of 200")));
+}
+
+}  // namespace
+}  // namespace tessera::onnx
