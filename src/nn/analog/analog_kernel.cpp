@@ -19,8 +19,9 @@ constexpr double kSmallestRange = 1e-6;
 // Smallest readout that drift compensation divides by.
 constexpr double kSmallestReadout = 1e-4;
 
-double readout_of(const Tensor& relative_weights) {
-  return std::max(relative_weights.abs().mean().item<double>(), kSmallestReadout);
+// What compensation reads: a scalar on the weights' device.
+Tensor readout_of(const Tensor& relative_weights) {
+  return relative_weights.abs().mean().clamp_min_(kSmallestReadout);
 }
 
 // The layer's weights and scales [M] of their columns, piece by piece.
@@ -47,8 +48,7 @@ std::vector<Tensor> cut(const detail::TileSplit& split, const Tensor& weight) {
 // One set of programmed devices.
 struct Chip {
   detail::TileSplit split;
-  std::vector<Tensor> scales;  // at programming, [M] for each piece
-  Tensor scale_of_each;
+  Tensor scale_of_each;  // of every weight, at programming
   detail::DevicePairs pairs;
   double readout_at_start = 1;
   Tensor weights;  // as last read, in the network's units
@@ -64,12 +64,11 @@ Chip write_chip(const TileSpec& tile, const AnalogPreset& preset, const Tensor& 
   detail::DevicePairs pairs(*preset.noise, weight / scale_of_each, generator);
   const Tensor programmed = pairs.programmed(*preset.noise);
   Tensor weights = programmed * scale_of_each;
-  Pieces pieces{.weights = cut(split, weights), .scales = scales};
+  Pieces pieces{.weights = cut(split, weights), .scales = std::move(scales)};
   return {.split = std::move(split),
-          .scales = std::move(scales),
           .scale_of_each = std::move(scale_of_each),
           .pairs = std::move(pairs),
-          .readout_at_start = readout_of(programmed),
+          .readout_at_start = readout_of(programmed).item<double>(),
           .weights = std::move(weights),
           .pieces = std::move(pieces)};
 }
@@ -104,7 +103,7 @@ Tensor AnalogKernel::Impl::training_noise(const Tensor& weight, const Tensor& sc
     const detail::PairMoments moments =
         detail::pair_moments(*preset.noise, relative, preset.train_seconds);
     // One factor for the layer undoes the drift's mean, as compensation will on the chip.
-    const double compensation = readout_of(relative) / readout_of(moments.mean);
+    const Tensor compensation = readout_of(relative) / readout_of(moments.mean);
     variance += (moments.sigma * compensation).square_();
     shift = moments.mean * compensation - relative;
   }
@@ -212,7 +211,7 @@ void AnalogKernel::drift_to(double seconds) {
   const torch::NoGradGuard no_grad;
   Chip& chip = *impl_->chip;
   const Tensor read = chip.pairs.read(*impl_->preset.noise, seconds, impl_->generator);
-  chip.compensation = chip.readout_at_start / readout_of(read);
+  chip.compensation = chip.readout_at_start / readout_of(read).item<double>();
   chip.weights = read * chip.scale_of_each;
   chip.pieces.weights = cut(chip.split, chip.weights);
 }

@@ -32,6 +32,11 @@ CodeRows rows_of(const CodeTensors& codes) {
           .high = codes.high.data_ptr<float>()};
 }
 
+// clamp() would want scalars on the device of v, which these need not be.
+Tensor clamp_to_codes(const Tensor& v, const CodeTensors& codes) {
+  return at::minimum(at::maximum(v, codes.low), codes.high);
+}
+
 class FakeQuantize final : public torch::autograd::Function<FakeQuantize> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, const Tensor& scale,
@@ -45,7 +50,7 @@ class FakeQuantize final : public torch::autograd::Function<FakeQuantize> {
           fake_quantize_loop(x.data_ptr<float>(), y.data_ptr<float>(), x.numel(), rows_of(codes),
                              static_cast<float>(strength), at::get_num_threads());
     } else {
-      y = x.div(scale).clamp_(low, high).round_().mul_(scale);
+      y = clamp_to_codes(x.div(scale), codes).round_().mul_(scale);
       if (strength != 1.0)
         y = x + strength * (y - x);
     }
@@ -153,8 +158,7 @@ Tensor fake_float16(const Tensor& x, double strength) {
 
 Tensor quantize(const Tensor& x, const plan::AffineCode& code) {
   const detail::CodeTensors codes = detail::tensors_of(code, x);
-  return x.div(codes.scale)
-      .clamp_(codes.low, codes.high)
+  return detail::clamp_to_codes(x.div(codes.scale), codes)
       .round_()
       .to(torch::kInt32)
       .add_(detail::zero_points_of(code, x));
