@@ -73,6 +73,11 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   add_library(LibTorch::LibTorch INTERFACE IMPORTED)
   target_include_directories(LibTorch::LibTorch INTERFACE
     ${LibTorch_INCLUDE_DIR} ${LibTorch_API_INCLUDE_DIR})
+  # A PyTorch installation has an fmt of its own among its headers, but not in its libraries: used from the headers alone, it
+  # stays apart from the system's.
+  if(EXISTS "${LibTorch_INCLUDE_DIR}/fmt/format.h" AND NOT LibTorch_INCLUDE_DIR STREQUAL "/usr/include")
+    target_compile_definitions(LibTorch::LibTorch INTERFACE FMT_HEADER_ONLY=1)
+  endif()
   # Nothing of ours names a symbol of libtorch_cuda; it registers itself when it is loaded.
   target_link_libraries(LibTorch::LibTorch INTERFACE
     -Wl,--push-state,--no-as-needed ${LibTorch_LIBRARIES} -Wl,--pop-state)

@@ -2,7 +2,7 @@
 add_library(tessera_build_flags INTERFACE)
 target_compile_options(tessera_build_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wunused
-  -Wnull-dereference -Wdouble-promotion -Wformat=2 -Wimplicit-fallthrough)
+  -Wdouble-promotion -Wformat=2 -Wimplicit-fallthrough)
 if(TESSERA_WERROR)
   target_compile_options(tessera_build_flags INTERFACE -Werror)
 endif()

@@ -23,7 +23,7 @@ struct Unit {
 
 constexpr Unit kEnergy[] = {{"fJ", 1e-3}, {"pJ", 1},   {"nJ", 1e3},
                             {"uJ", 1e6},  {"mJ", 1e9}, {"J", 1e12}};
-constexpr Unit kTime[] = {{"ps", 1e-3}, {"ns", 1},     {"us", 1e3},  {"ms", 1e6},
+constexpr Unit kTime[] = {{"ps", 1e-3}, {"ns", 1},     {"us", 1e3},   {"ms", 1e6},
                           {"s", 1e9},   {"min", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
 constexpr Unit kFrequency[] = {{"Hz", 1e-9}, {"kHz", 1e-6}, {"MHz", 1e-3}, {"GHz", 1}};
 constexpr Unit kPower[] = {{"nW", 1e-6}, {"uW", 1e-3}, {"mW", 1}, {"W", 1e3}};

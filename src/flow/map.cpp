@@ -2,7 +2,6 @@
 #include "tessera/flow/map.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>

@@ -105,8 +105,8 @@ Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {
     const Tensor divergence =
         at::kl_div(torch::log_softmax(logits / t, 1), torch::log_softmax(batch.teacher / t, 1),
                    at::Reduction::Sum, /*log_target=*/true);
-    const Tensor distilled = divergence * (options_.distillation * t * t /
-                                           static_cast<double>(logits.size(0)));
+    const Tensor distilled =
+        divergence * (options_.distillation * t * t / static_cast<double>(logits.size(0)));
     total = total.defined() ? total + distilled : distilled;
   }
   return total;
