@@ -76,8 +76,8 @@ std::int32_t round_to_code(float x, float scale, std::int32_t low, std::int32_t 
       std::clamp(code, static_cast<float>(low), static_cast<float>(high)));
 }
 
-// Largest weight code of each output channel: that of its part where it is an integer format, at
-// most the whole layer's.
+// X8: largest weight code of each output channel: that of its part where it is an integer format,
+// at most the whole layer's.
 std::vector<std::int32_t> highest_codes(const plan::Path& path, const plan::AffineCode& code,
                                         std::int64_t channels) {
   std::vector<std::int32_t> highest(static_cast<std::size_t>(channels), code.high);
@@ -142,13 +142,14 @@ std::vector<std::string> LayerWriter::mapped(const ir::Node& layer, const plan::
       return as_is(layer);
     case Arithmetic::kFloat16:
       return rounded_to_float16(layer);
-    case Arithmetic::kQuantized:
+    case Arithmetic::kQuantized:  // X7: also analog
       break;
   }
   const auto found = numerics.find(layer.name);
   return quantized(layer, path, found == numerics.end() ? plan::LayerNumerics{} : found->second);
 }
 
+// X6
 std::vector<std::string> LayerWriter::rounded_to_float16(const ir::Node& layer) {
   std::vector<std::string> names{writer_.value(layer.inputs[0])};
   for (std::size_t i = 1; i < layer.inputs.size(); ++i) {
@@ -166,7 +167,7 @@ std::vector<std::string> LayerWriter::quantized(const ir::Node& layer, const pla
   check_code(layer.name, "input", numerics.input, 1);
   check_code(layer.name, "weights", numerics.weights, channels);
   if (!fits_int8(numerics.input) || !fits_int8(numerics.weights))
-    writer_.require_opset(21);  // int16 in QuantizeLinear and DequantizeLinear
+    writer_.require_opset(21);  // X5: int16 in QuantizeLinear and DequantizeLinear
   std::vector<std::string> names{quantized_input(layer, numerics.input),
                                  quantized_weight(layer, path, numerics.weights)};
   if (layer.inputs.size() > 2)
@@ -174,7 +175,7 @@ std::vector<std::string> LayerWriter::quantized(const ir::Node& layer, const pla
   return names;
 }
 
-// X1, X2
+// X1, X2, X9
 std::string LayerWriter::quantized_input(const ir::Node& layer, const plan::AffineCode& code) {
   const ir::ValueId id = layer.inputs[0];
   for (const auto& [key, name] : shared_) {
