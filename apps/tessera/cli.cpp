@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <vector>
 
 #include <CLI/Config.hpp>
@@ -38,6 +40,19 @@ std::vector<std::string> command_names(const CLI::App& app) {
   return names;
 }
 
+// The type of the option that a conversion's message is about: "Could not convert: --threads = x".
+std::optional<std::string> expected_type(const CLI::App& command, const std::string& message) {
+  constexpr std::string_view kPrefix = "Could not convert: ";
+  if (!message.starts_with(kPrefix))
+    return std::nullopt;
+  const std::size_t end = message.find(" = ");
+  const CLI::Option* option =
+      command.get_option_no_throw(message.substr(kPrefix.size(), end - kPrefix.size()));
+  if (option == nullptr)
+    return std::nullopt;
+  return option->get_type_name();
+}
+
 // Arguments that nothing took explain the mistake better than what is missing because of them.
 std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& command = deepest(app);
@@ -59,10 +74,9 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
     return fmt::format("no command given (known: {}); see tessera --help", known);
   }
   std::string message = error.what();
-  for (char& c : message) {
-    if (c == '\n')
-      c = ' ';
-  }
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  if (const auto expected = expected_type(command, message))
+    message += fmt::format(" (expected {})", *expected);
   return fmt::format("{}: {}", command.get_name(), message);
 }
 
@@ -81,6 +95,15 @@ void add_common_options(CLI::App& command, CommonOptions& options, CommonSet whi
   command.add_flag("--json", options.json, "Print the result as JSON");
   auto* verbose = command.add_flag("--verbose", options.verbose, "Log more");
   command.add_flag("--quiet", options.quiet, "Log errors only")->excludes(verbose);
+}
+
+CLI::Validator at_least(double low) {
+  return {[low](std::string& text) {
+            double value = 0;
+            const bool good = CLI::detail::lexical_cast(text, value) && value >= low;
+            return good ? std::string() : fmt::format("must be {} or more, found {}", low, text);
+          },
+          ""};
 }
 
 void print_result(const std::string& text) {

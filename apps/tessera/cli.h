@@ -37,6 +37,9 @@ struct CommonSet {
 };
 void add_common_options(CLI::App& command, CommonOptions& options, CommonSet which);
 
+// Accepts numbers from `low` upwards: ->check(at_least(1)).
+CLI::Validator at_least(double low);
+
 // A subcommand: where its options are, and what to do once they are read. run() prints the result
 // to standard output, nothing else does, and returns kDone or kNoAnswer.
 struct Command {

@@ -218,30 +218,31 @@ Command add_eval(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("eval", "Measure a network's accuracy, or compare it with stored outputs");
   command->add_option("NETWORK", options->network, "ONNX file")->required();
-  auto* source = command->add_option_group("source", "What to run it on: one of");
-  source->add_option(
+  auto* data = command->add_option(
       "--data", options->data,
-      "fashion-mnist, cifar10:DIR, idx:DIR or npz:FILE: print top-1 on the test set");
-  auto* check_file = source->add_option(
+      "fashion-mnist, cifar10:DIR, idx:DIR or npz:FILE: print top-1 on its test set");
+  auto* check_file = command->add_option(
       "--check", options->check,
       "FILE.npz with inputs in_NAME and outputs out_NAME: print the largest difference");
-  source->require_option(1);
+  check_file->excludes(data);
   command->add_option("--images", options->images, "First images of the test set; 0: all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->excludes(check_file)
       ->capture_default_str();
   command->add_option("--batch", options->batch, "Images that run at once")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->excludes(check_file)
       ->capture_default_str();
   command
       ->add_option("--tolerance", options->tolerance,
                    "Largest difference allowed, relative to the range of the outputs")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->needs(check_file)
       ->capture_default_str();
   add_common_options(*command, *common, {.runtime = true});
   return {command, common, [options, common] {
+            if (options->check.empty() && options->data.empty())
+              throw UsageError("eval: what to run the network on is missing: --data or --check");
             return options->check.empty() ? measure(*options, *common) : check(*options, *common);
           }};
 }
