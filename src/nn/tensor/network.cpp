@@ -21,6 +21,18 @@ constexpr double kBatchNormMomentum = 0.1;
 constexpr std::array<const char*, 4> kBatchNormState{"gamma", "beta", "running_mean",
                                                      "running_var"};
 
+// Images with their channels innermost in memory, which oneDNN's inference wants (two cores with
+// AVX2, batch 250: ResNet20 1270 instead of 1040 images/s, MobileNetV2 218 instead of 118, training
+// no faster). Strides are set outright, since with one channel both layouts count as the same and
+// the layers behind would take the other.
+Tensor channels_innermost(const Tensor& x) {
+  if (x.dim() != 4 || !x.is_cpu() || torch::GradMode::is_enabled())
+    return x;
+  const std::int64_t c = x.size(1), h = x.size(2), w = x.size(3);
+  return x.contiguous(torch::MemoryFormat::ChannelsLast)
+      .as_strided(x.sizes(), {c * h * w, 1, w * c, c});
+}
+
 // What a node needs beyond the operator: which layer it is, if it is one.
 struct Step {
   std::optional<std::size_t> layer;
@@ -164,7 +176,7 @@ std::vector<Tensor> Network::forward_all(const std::vector<Tensor>& inputs,
                 inputs.size(), graph.inputs.size());
   std::vector<Tensor> values = impl_->constants;
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    values[graph.inputs[i].index()] = inputs[i];
+    values[graph.inputs[i].index()] = channels_innermost(inputs[i]);
 
   std::vector<Tensor> arguments;
   for (std::size_t i = 0; i < impl_->steps.size(); ++i) {
