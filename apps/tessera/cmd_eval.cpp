@@ -9,10 +9,15 @@
 
 #include "tessera/core/error.h"
 #include "tessera/core/log.h"
+#include "tessera/core/units.h"
 #include "tessera/flow/inputs.h"
+#include "tessera/flow/settings.h"
+#include "tessera/hw/read_platform.h"
 #include "tessera/nn/data/dataset.h"
 #include "tessera/nn/data/npz.h"
 #include "tessera/nn/train/evaluate.h"
+#include "tessera/nn/train/mapped_network.h"
+#include "tessera/plan/mapping.h"
 #include "tessera/report/table.h"
 
 #include "commands.h"
@@ -27,6 +32,10 @@ struct EvalOptions {
   std::string network;
   std::string check;
   std::string data;
+  std::string mapping;
+  std::string hardware;
+  std::string times = "1d";
+  std::int64_t chips = 10;
   double tolerance = 1e-4;
   std::int64_t images = 0;
   std::int64_t batch = nn::kEvaluationBatch;
@@ -167,6 +176,55 @@ void check_classes(const ir::Graph& graph, const nn::Dataset& data) {
         data.classes, graph.value(graph.outputs.front()).name, ir::element_count(*shape)));
 }
 
+// Top-1 on the split: of the network as it came, or under a mapping, on the same chips that `map`
+// measured with this seed.
+std::vector<plan::Accuracy> top1(const EvalOptions& options, const nn::Network& network,
+                                 const nn::Split& split, const nn::Preprocessing& preprocessing,
+                                 std::uint64_t seed) {
+  if (options.mapping.empty()) {
+    nn::FloatRunner runner;
+    return {{.mean = nn::accuracy(network, runner, split, preprocessing, options.batch),
+             .split = split.name,
+             .images = split.size()}};
+  }
+  const plan::MappingInput input = plan::read_mapping(options.mapping);
+  const hw::Platform platform = hw::load_platform(
+      options.hardware.empty() ? input.platform.name : options.hardware, hw::platform_folders());
+  const nn::MappedNetwork mapped = flow::load_mapped(
+      network, input, std::filesystem::path(options.mapping).parent_path(), platform);
+  return mapped.measure(split, preprocessing,
+                        {.chips = options.chips, .seconds = flow::parse_times(options.times)},
+                        Rng(seed).split("test"));
+}
+
+std::string accuracy_lines(const std::vector<plan::Accuracy>& rows) {
+  std::string text;
+  for (const plan::Accuracy& row : rows) {
+    text += fmt::format("top-1 {:.2f}", 100 * row.mean);
+    if (row.n > 1)
+      text += fmt::format(" ± {:.2f}", 100 * row.std);
+    text += " %";
+    if (row.t_eval_s > 0)
+      text += fmt::format("   {} after programming, {} chips",
+                          format_quantity(row.t_eval_s * 1e9, Dimension::kTime), row.n);
+    text += "\n";
+  }
+  return text;
+}
+
+ordered_json to_json(const std::vector<plan::Accuracy>& rows) {
+  ordered_json json = ordered_json::array();
+  for (const plan::Accuracy& row : rows)
+    json.push_back({{"metric", row.metric},
+                    {"mean", row.mean},
+                    {"std", row.std},
+                    {"n", row.n},
+                    {"t_eval_s", row.t_eval_s},
+                    {"split", row.split},
+                    {"images", row.images}});
+  return json;
+}
+
 int measure(const EvalOptions& options, const CommonOptions& common) {
   const torch::Device device = nn::set_up_torch(common.runtime);
   const flow::LoadedNetwork loaded = flow::load_network(options.network);
@@ -178,8 +236,8 @@ int measure(const EvalOptions& options, const CommonOptions& common) {
   const nn::Split split = nn::take(data.test, options.images);
 
   const auto start = std::chrono::steady_clock::now();
-  nn::FloatRunner runner;
-  const double top1 = nn::accuracy(network, runner, split, preprocessing, options.batch);
+  const std::vector<plan::Accuracy> rows =
+      top1(options, network, split, preprocessing, common.seed);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (common.json) {
@@ -191,8 +249,7 @@ int measure(const EvalOptions& options, const CommonOptions& common) {
          {{"mean", preprocessing.mean},
           {"std", preprocessing.std},
           {"source", preprocessing.source}}},
-        {"accuracy",
-         {{{"metric", "top1"}, {"mean", top1}, {"split", split.name}, {"images", split.size()}}}},
+        {"accuracy", to_json(rows)},
         {"runtime",
          {{"torch", runtime.torch_version},
           {"cpu_capability", runtime.cpu_capability},
@@ -201,11 +258,10 @@ int measure(const EvalOptions& options, const CommonOptions& common) {
         {"timing", {{"seconds", seconds}}}};
     print_result(json.dump(2) + "\n");
   } else {
-    print_result(
-        fmt::format("top-1 {:.2f} %   {} images of {} ({})\n"
-                    "pixels normalized by: {}\n{:.1f} s, {:.0f} images/s on {}\n",
-                    100 * top1, split.size(), data.spec, split.name, preprocessing.source, seconds,
-                    static_cast<double>(split.size()) / seconds, device.str()));
+    print_result(accuracy_lines(rows) +
+                 fmt::format("{} images of {} ({}), normalized by: {}\n{:.1f} s on {}\n",
+                             split.size(), data.spec, split.name, preprocessing.source, seconds,
+                             device.str()));
   }
   return kDone;
 }
@@ -233,13 +289,27 @@ Command add_eval(CLI::App& app) {
       ->check(at_least(1))
       ->excludes(check_file)
       ->capture_default_str();
+  auto* mapping =
+      command->add_option("--mapping", options->mapping, "mapping.json to run the network under")
+          ->needs(data);
+  command
+      ->add_option("--hardware", options->hardware,
+                   "Preset or YAML file; default: the preset that the mapping names")
+      ->needs(mapping);
+  command->add_option("--chips", options->chips, "Programmed chips, where layers are analog")
+      ->check(at_least(1))
+      ->needs(mapping)
+      ->capture_default_str();
+  command->add_option("--times", options->times, "Times after programming, as 1s,1h,1d,30d")
+      ->needs(mapping)
+      ->capture_default_str();
   command
       ->add_option("--tolerance", options->tolerance,
                    "Largest difference allowed, relative to the range of the outputs")
       ->check(at_least(0))
       ->needs(check_file)
       ->capture_default_str();
-  add_common_options(*command, *common, {.runtime = true});
+  add_common_options(*command, *common, {.seed = true, .runtime = true});
   return {command, common, [options, common] {
             if (options->check.empty() && options->data.empty())
               throw UsageError("eval: what to run the network on is missing: --data or --check");

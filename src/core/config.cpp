@@ -218,10 +218,8 @@ Type<double> measure(Dimension dimension, Range range) {
       value = *parsed;
     }
   };
-  // In base units with all digits, so that reading it back gives the same bits.
-  type.dump = [unit](const double& value) {
-    return Node::scalar(unit.empty() ? fmt::format("{}", value)
-                                     : fmt::format("{} {}", value, unit));
+  type.dump = [dimension](const double& value) {
+    return Node::scalar(exact_quantity(value, dimension));
   };
   return type;
 }

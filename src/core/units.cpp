@@ -136,4 +136,19 @@ std::string format_quantity(double value, Dimension dimension) {
   return fmt::format("{:.{}f} {}", scaled, decimals, units[best].name);
 }
 
+std::string exact_quantity(double value, Dimension dimension) {
+  const std::string_view base = base_unit(dimension);
+  std::string best = base.empty() ? fmt::format("{}", value) : fmt::format("{} {}", value, base);
+  if (value == 0)
+    return best;
+  for (const Unit& unit : units_of(dimension)) {
+    const std::string text = fmt::format(
+        "{}{}{}", value / unit.size, unit.name.empty() || unit.name == "%" ? "" : " ", unit.name);
+    const Expected<double> back = parse_quantity(text, dimension);
+    if (text.size() < best.size() && back && *back == value)
+      best = text;
+  }
+  return best;
+}
+
 }  // namespace tessera

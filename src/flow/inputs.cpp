@@ -71,6 +71,20 @@ supernet::Space make_space(const cost::TiledModel& model, const std::string& for
   return space;
 }
 
+void check_fit(const ir::Graph& graph, const nn::Dataset& data, const std::string& network) {
+  if (graph.inputs.size() != 1) {
+    throw UnsupportedError(fmt::format("{}: has {} inputs, only networks with one can be mapped",
+                                       network, graph.inputs.size()));
+  }
+  nn::check_fits(graph, data);
+  const auto& output = graph.value(graph.outputs.front()).shape;
+  if (!output || output->size() != 2 || output->back() != data.classes) {
+    throw UsageError(fmt::format("{}: output is {}, {} has {} classes", network,
+                                 output ? ir::to_string(*output) : "unknown", data.spec,
+                                 data.classes));
+  }
+}
+
 nn::MappedNetwork load_mapped(const nn::Network& network, const plan::MappingInput& mapping,
                               const std::filesystem::path& mapping_folder,
                               const hw::Platform& platform) {

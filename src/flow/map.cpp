@@ -23,7 +23,9 @@
 #include "tessera/hw/read_platform.h"
 #include "tessera/nn/tensor/runtime.h"
 
+#include "map_inputs.h"
 #include "map_outputs.h"
+#include "measurements.h"
 
 namespace tessera::flow {
 namespace {
@@ -51,65 +53,25 @@ supernet::Limits limits_of(const MapSettings& s) {
           .min_analog_mac_ratio = limit(s.min_analog_macs)};
 }
 
-// Everything read and checked, before any work.
-struct Inputs {
-  torch::Device device;
-  LoadedNetwork network;
-  hw::Platform platform;
-  nn::Dataset data;
-  nn::Preprocessing preprocessing;
-  cost::TiledModel model;
-  supernet::Space space;
-};
-
-Inputs load_inputs(const MapSettings& settings, const MapContext& context) {
-  find_strategy(settings.strategy);
-  parse_times(settings.test_times);
-  const torch::Device device =
-      nn::set_up_torch({.threads = settings.threads, .device = settings.device});
-  LoadedNetwork network = load_network(settings.network);
-  hw::Platform platform = hw::load_platform(settings.hardware, context.preset_folders);
-  const ir::Workload workload = ir::workload(network.graph);
-  if (workload.layers.empty()) {
-    throw UnsupportedError(settings.network + ": no layer with weights, nothing to map");
-  }
-  cost::TiledModel model(workload, platform);
-  supernet::Space space = make_space(model, settings.formats);
-  nn::Dataset data = nn::load_dataset(settings.data, settings.seed);
-  nn::Preprocessing preprocessing = nn::choose_preprocessing(network.graph, data);
-  check_fit(network.graph, data, settings.network);
-  if (settings.batch > data.train.size()) {
-    throw UsageError(fmt::format("batch: found {}; allowed: at most the {} training images",
-                                 settings.batch, data.train.size()));
-  }
-  move_to(data, device);
-  return {device,        std::move(network), std::move(platform), std::move(data),
-          preprocessing, std::move(model),   std::move(space)};
-}
-
-// Identifies what the results depend on, so that a folder is continued by the same run alone.
-std::string fingerprint(const MapSettings& settings, const Inputs& inputs) {
-  Sha256 hash;
-  hash.add(version())
-      .add(resolved_yaml(settings))
-      .add(inputs.network.file.sha256)
-      .add(inputs.platform.sha256)
-      .add(inputs.data.sha256);
-  return hash.hex();
+nn::TrainingOptions training_options(const MapSettings& settings, std::int64_t steps, double rate) {
+  return {.steps = steps,
+          .batch = settings.batch,
+          .learning_rate = rate,
+          .distillation = settings.distillation};
 }
 
 class MapRun {
  public:
-  MapRun(const MapSettings& settings, const MapContext& context, Inputs inputs)
+  MapRun(const MapSettings& settings, const MapContext& context, MapInputs inputs)
       : settings_(settings),
         inputs_(std::move(inputs)),
         folder_(context.out, fingerprint(settings, inputs_)),
+        measurements_(folder_),
         network_(inputs_.network.graph, inputs_.device),
         rng_(settings.seed),
         progress_(total_work()),
         start_(Clock::now()) {
     start_record(context);
-    load_results();
   }
 
   Expected<plan::RunRecord> run();
@@ -138,7 +100,9 @@ class MapRun {
            static_cast<double>(parse_times(settings_.test_times).size());
   }
   std::int64_t baseline_steps() const {
-    return settings_.fair_steps + settings_.ramp_steps + settings_.tune_steps;
+    return settings_.baseline_steps > 0
+               ? settings_.baseline_steps
+               : settings_.fair_steps + settings_.ramp_steps + settings_.tune_steps;
   }
   double total_work() const {
     return 7 * validation_work() + search_work() + train_work(settings_.tune_steps) + test_work() +
@@ -155,15 +119,18 @@ class MapRun {
   bool keep_going() const { return !interrupted(); }
 
   void start_record(const MapContext& context);
-  void load_results();
-  void save_results() const;
-  // Runs `work` unless its results are on disk.
-  std::vector<plan::Accuracy> once(const std::string& label,
-                                   const std::function<std::vector<plan::Accuracy>()>& work);
+  // What the folder holds when this run has ended before.
+  std::optional<plan::RunRecord> finished_record() const;
   plan::Candidate& add_candidate(const std::string& label, const std::string& kind,
                                  const plan::Assignment& assignment, const plan::Totals& totals,
                                  std::vector<plan::Accuracy> accuracy);
 
+  // None, with a note in the record, when the mapping does not fit.
+  std::optional<plan::Cost> baseline_cost(const std::string& label,
+                                          const plan::Assignment& assignment);
+  // Measures and records a baseline, on the test set too where asked for.
+  void add_baseline(const std::string& label, const nn::MappedNetwork& mapped,
+                    const plan::Cost& cost, bool on_test);
   void post_training_baselines();
   void search();
   void choose();
@@ -177,14 +144,14 @@ class MapRun {
              std::vector<plan::Accuracy> accuracy);
 
   const MapSettings settings_;
-  Inputs inputs_;
+  MapInputs inputs_;
   RunFolder folder_;
+  Measurements measurements_;
   nn::Network network_;  // the trained float network
   Rng rng_;
   Progress progress_;
   Clock::time_point start_;
   std::vector<nn::RangeObserver> ranges_;
-  std::map<std::string, std::vector<plan::Accuracy>> results_;  // by label, as on disk
   plan::RunRecord record_;
   std::optional<supernet::Solution> solution_;
   std::optional<plan::Assignment> chosen_;
@@ -279,53 +246,6 @@ void MapRun::start_record(const MapContext& context) {
   }
 }
 
-void MapRun::load_results() {
-  const auto checkpoint = folder_.load("results");
-  if (!checkpoint)
-    return;
-  try {
-    const auto json = nlohmann::json::parse(checkpoint->json);
-    for (const auto& [label, rows] : json.items()) {
-      for (const auto& row : rows) {
-        results_[label].push_back({.mean = row.at("mean"),
-                                   .std = row.at("std"),
-                                   .n = row.at("n"),
-                                   .t_eval_s = row.at("t_eval_s"),
-                                   .split = row.at("split"),
-                                   .images = row.at("images")});
-      }
-    }
-  } catch (const nlohmann::json::exception& broken) {
-    throw IoError(fmt::format("checkpoint 'results' is damaged: {}", broken.what()));
-  }
-}
-
-void MapRun::save_results() const {
-  nlohmann::json json = nlohmann::json::object();
-  for (const auto& [label, rows] : results_) {
-    for (const plan::Accuracy& row : rows) {
-      json[label].push_back({{"mean", row.mean},
-                             {"std", row.std},
-                             {"n", row.n},
-                             {"t_eval_s", row.t_eval_s},
-                             {"split", row.split},
-                             {"images", row.images}});
-    }
-  }
-  folder_.save("results", {.tensors = {}, .json = json.dump()});
-}
-
-std::vector<plan::Accuracy> MapRun::once(const std::string& label,
-                                         const std::function<std::vector<plan::Accuracy>()>& work) {
-  const auto found = results_.find(label);
-  if (found != results_.end())
-    return found->second;
-  std::vector<plan::Accuracy> rows = work();
-  results_[label] = rows;
-  save_results();
-  return rows;
-}
-
 plan::Candidate& MapRun::add_candidate(const std::string& label, const std::string& kind,
                                        const plan::Assignment& assignment,
                                        const plan::Totals& totals,
@@ -338,43 +258,54 @@ plan::Candidate& MapRun::add_candidate(const std::string& label, const std::stri
   return record_.candidates.back();
 }
 
+std::optional<plan::Cost> MapRun::baseline_cost(const std::string& label,
+                                                const plan::Assignment& assignment) {
+  auto cost = inputs_.model.evaluate(assignment);
+  if (cost)
+    return std::move(*cost);
+  record_.notes.push_back(
+      fmt::format("Baseline '{}' does not fit: {}", label, cost.error().detail));
+  return std::nullopt;
+}
+
+void MapRun::add_baseline(const std::string& label, const nn::MappedNetwork& mapped,
+                          const plan::Cost& cost, bool on_test) {
+  std::vector<plan::Accuracy> accuracy = measurements_.once("baseline " + label, [&] {
+    return mapped.measure(validation(), inputs_.preprocessing, search_chips(),
+                          rng_.split("evaluation"));
+  });
+  if (on_test) {
+    for (plan::Accuracy& row : measurements_.once("baseline test " + label, [&] {
+           return mapped.measure(test(), inputs_.preprocessing,
+                                 {.chips = settings_.test_chips, .seconds = search_chips().seconds},
+                                 rng_.split("test"));
+         })) {
+      accuracy.push_back(std::move(row));
+    }
+  }
+  add_candidate(label, "baseline", mapped.assignment(), cost.totals, std::move(accuracy));
+}
+
 void MapRun::post_training_baselines() {
   progress_.start_phase("baselines without training", 5 * validation_work());
-  const auto measure_baseline = [&](const std::string& label, const auto& wanted,
-                                    const auto& otherwise) {
+  const auto run_baseline = [&](const std::string& label, const auto& wanted,
+                                const auto& otherwise) {
     if (!keep_going())
       return;
     const auto assignment = assign(inputs_.model, wanted, otherwise);
     if (!assignment)
       return;  // the platform does not offer this format
-    const auto cost = inputs_.model.evaluate(*assignment);
-    if (!cost) {
-      record_.notes.push_back(
-          fmt::format("Baseline '{}' does not fit: {}", label, cost.error().detail));
+    const auto cost = baseline_cost(label, *assignment);
+    if (!cost)
       return;
-    }
-    nn::MappedNetwork mapped(network_, *assignment, inputs_.platform, ranges_);
-    std::vector<plan::Accuracy> accuracy = once("baseline " + label, [&] {
-      return mapped.measure(validation(), inputs_.preprocessing, search_chips(),
-                            rng_.split("evaluation"));
-    });
-    if (settings_.test_baselines || label == "fp32") {
-      for (const plan::Accuracy& row : once("baseline test " + label, [&] {
-             return mapped.measure(
-                 test(), inputs_.preprocessing,
-                 {.chips = settings_.test_chips, .seconds = search_chips().seconds},
-                 rng_.split("test"));
-           })) {
-        accuracy.push_back(row);
-      }
-    }
-    add_candidate(label, "baseline", *assignment, cost->totals, std::move(accuracy));
+    add_baseline(label, nn::MappedNetwork(network_, *assignment, inputs_.platform, ranges_), *cost,
+                 settings_.test_baselines || label == "fp32");
   };
   const auto never = [](const NumberFormat&) { return false; };
   for (const NumberFormat& format : digital_formats(inputs_.platform)) {
-    measure_baseline(format::to_string(format), is_format(format), never);
+    run_baseline(format::to_string(format), is_format(format), never);
   }
-  measure_baseline("all analog, not noise-aware", is_analog, fallback_digital(inputs_.platform));
+  run_baseline("analog, untrained", is_analog, fallback_digital(inputs_.platform));
 }
 
 void MapRun::search() {
@@ -453,55 +384,43 @@ void MapRun::tune_chosen() {
 
 void MapRun::trained_baselines() {
   const auto run_baseline = [&](const std::string& label, const std::string& name,
-                                const std::optional<plan::Assignment>& assignment) {
-    if (!keep_going() || !assignment)
-      return;
-    const auto cost = inputs_.model.evaluate(*assignment);
-    if (!cost) {
-      record_.notes.push_back(
-          fmt::format("Baseline '{}' does not fit: {}", label, cost.error().detail));
-      return;
-    }
-    nn::MappedNetwork mapped = train_mapping(
-        name, nn::MappedNetwork(network_, *assignment, inputs_.platform, ranges_), baseline_steps(),
-        settings_.learning_rate, "baseline: " + label, train_work(baseline_steps()));
+                                const plan::Assignment& assignment) {
     if (!keep_going())
       return;
-    std::vector<plan::Accuracy> accuracy = once("baseline " + label, [&] {
-      return mapped.measure(validation(), inputs_.preprocessing, search_chips(),
-                            rng_.split("evaluation"));
-    });
-    if (settings_.test_baselines) {
-      for (const plan::Accuracy& row : once("baseline test " + label, [&] {
-             return mapped.measure(
-                 test(), inputs_.preprocessing,
-                 {.chips = settings_.test_chips, .seconds = search_chips().seconds},
-                 rng_.split("test"));
-           })) {
-        accuracy.push_back(row);
-      }
-    }
-    add_candidate(label, "baseline", *assignment, cost->totals, std::move(accuracy));
+    const auto cost = baseline_cost(label, assignment);
+    if (!cost)
+      return;
+    const nn::MappedNetwork mapped = train_mapping(
+        name, nn::MappedNetwork(network_, assignment, inputs_.platform, ranges_), baseline_steps(),
+        settings_.learning_rate, "baseline: " + label, train_work(baseline_steps()));
+    if (keep_going())
+      add_baseline(label, mapped, *cost, settings_.test_baselines);
   };
   const auto digital = fallback_digital(inputs_.platform);
   const auto analog = assign(inputs_.model, is_analog, digital);
-  run_baseline("all analog, noise-aware", "baseline-analog", analog);
-  std::optional<plan::Assignment> ends = analog;
+  if (!analog)
+    return;
+  run_baseline("analog, trained", "baseline-analog", *analog);
+  plan::Assignment ends = *analog;
   const auto all_digital = assign(inputs_.model, digital, digital);
-  if (ends && all_digital) {
-    ends->paths.front() = all_digital->paths.front();
-    ends->paths.back() = all_digital->paths.back();
-    run_baseline("ends digital, noise-aware", "baseline-ends", ends);
+  if (all_digital) {
+    ends.paths.front() = all_digital->paths.front();
+    ends.paths.back() = all_digital->paths.back();
+    run_baseline("ends digital", "baseline-ends", ends);
   }
+  record_.notes.push_back(
+      fmt::format("'ends digital' is analog but for the first and the last layer; it and "
+                  "'analog, trained' were trained with noise, {} steps of {} images.",
+                  baseline_steps(), settings_.batch));
 }
 
 void MapRun::measure_chosen() {
   progress_.start_phase("chosen mapping on the test set", test_work() + validation_work());
-  std::vector<plan::Accuracy> accuracy = once("chosen validation", [&] {
+  std::vector<plan::Accuracy> accuracy = measurements_.once("chosen validation", [&] {
     return chosen_network_->measure(validation(), inputs_.preprocessing, search_chips(),
                                     rng_.split("evaluation"));
   });
-  for (const plan::Accuracy& row : once("chosen test", [&] {
+  for (const plan::Accuracy& row : measurements_.once("chosen test", [&] {
          return chosen_network_->measure(
              test(), inputs_.preprocessing,
              {.chips = settings_.test_chips, .seconds = parse_times(settings_.test_times)},
@@ -527,7 +446,8 @@ void MapRun::write(const nn::MappedNetwork& mapped, const std::string& status,
   mapping.cost = *cost;
   mapping.accuracy = std::move(accuracy);
   mapping.numerics = mapped.numerics();
-  mapping.weights = "model.safetensors";
+  mapping.weights =
+      status == "done" ? std::string(kFinalWeights) : free_weights_name(folder_.path());
   mapping.search.strategy = settings_.strategy;
   mapping.search.seed = settings_.seed;
   if (solution_) {
@@ -540,7 +460,17 @@ void MapRun::write(const nn::MappedNetwork& mapped, const std::string& status,
   write_outputs(folder_.path(), record_, mapped, inputs_.preprocessing);
 }
 
+std::optional<plan::RunRecord> MapRun::finished_record() const {
+  const std::filesystem::path path = folder_.path() / "run.json";
+  if (!std::filesystem::exists(path))
+    return std::nullopt;
+  plan::RunRecord record = plan::read_run_record(path);
+  return record.status == "done" ? std::optional(std::move(record)) : std::nullopt;
+}
+
 Expected<plan::RunRecord> MapRun::run() {
+  if (auto finished = finished_record())
+    return std::move(*finished);
   write_atomic(folder_.path() / "resolved.yaml", resolved_yaml(settings_));
   ranges_ = nn::observe_ranges(network_, inputs_.data, inputs_.preprocessing,
                                settings_.calibration_images);

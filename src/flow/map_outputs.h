@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tessera/flow/settings.h"
@@ -18,19 +19,18 @@ namespace tessera::flow {
 // Files that the record alone determines: run.json, pareto.csv, report.html.
 void write_record(const std::filesystem::path& folder, const plan::RunRecord& record);
 
-// Those, and the record's chosen mapping: model.safetensors, model.onnx, then mapping.json.
+// Name of the weights file of a mapping that is final.
+inline constexpr std::string_view kFinalWeights = "model.safetensors";
+// Name of a weights file that the folder's mapping.json does not refer to, for the best so far: so
+// that mapping and weights fit each other at any instant.
+std::string free_weights_name(const std::filesystem::path& folder);
+
+// Those, and the record's chosen mapping: its weights, model.onnx, then mapping.json. Weights that
+// the new mapping does not refer to are removed.
 void write_outputs(const std::filesystem::path& folder, const plan::RunRecord& record,
                    const nn::MappedNetwork& mapped, const nn::Preprocessing& preprocessing);
 
 // "mean 0.286, std 0.353 (published for fashion-mnist)".
 std::string describe(const nn::Preprocessing& preprocessing);
-
-// Settings as text by key.
-std::map<std::string, std::string> settings_by_key(const MapSettings& settings);
-
-nn::TrainingOptions training_options(const MapSettings& settings, std::int64_t steps, double rate);
-
-// Throws UsageError when the images' sizes or the number of classes do not fit the network.
-void check_fit(const ir::Graph& graph, const nn::Dataset& data, const std::string& network);
 
 }  // namespace tessera::flow

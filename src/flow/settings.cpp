@@ -83,6 +83,9 @@ const config::Schema<MapSettings>& map_schema() {
           optional("tune-rate", &S::tune_rate, number(kPositive), "Peak rate of that."),
           optional("trained-baselines", &S::trained_baselines, boolean(),
                    "Train the noise-aware baselines for comparison."),
+          optional("baseline-steps", &S::baseline_steps, integer<std::int64_t>({.min = 0}),
+                   "Training steps of each of them; 0: as many as the chosen mapping gets in "
+                   "supernetwork and fine-tuning."),
       });
   return schema;
 }
@@ -110,14 +113,22 @@ std::string resolved_yaml(const MapSettings& settings) {
   return config::write_yaml(map_schema().dump(settings));
 }
 
+std::map<std::string, std::string> settings_by_key(const MapSettings& settings) {
+  std::map<std::string, std::string> by_key;
+  for (const config::Node& entry : map_schema().dump(settings).children) {
+    by_key[entry.key] = entry.text;
+  }
+  return by_key;
+}
+
 std::vector<double> parse_times(const std::string& text) {
   std::vector<double> seconds;
   for (const std::string& item : split(text, ',')) {
     const auto nanoseconds = parse_quantity(item, Dimension::kTime);
     if (!nanoseconds)
-      throw UsageError("test-times: " + nanoseconds.error().detail);
+      throw UsageError("times: " + nanoseconds.error().detail);
     if (*nanoseconds <= 0)
-      throw UsageError(fmt::format("test-times: '{}' is not above 0", item));
+      throw UsageError(fmt::format("times: '{}' is not above 0", item));
     seconds.push_back(*nanoseconds / 1e9);
   }
   std::sort(seconds.begin(), seconds.end());

@@ -23,8 +23,6 @@
 #include "tessera/nn/train/trainer.h"
 #include "tessera/onnx/export.h"
 
-#include "map_outputs.h"
-
 namespace tessera::flow {
 namespace {
 

@@ -62,5 +62,21 @@ TEST(FormatQuantity, ReadsBack) {
   }
 }
 
+TEST(ExactQuantity, IsTheShortestThatReadsBackToTheSameBits) {
+  EXPECT_EQ(exact_quantity(86400e9, Dimension::kTime), "1 d");
+  EXPECT_EQ(exact_quantity(90e9, Dimension::kTime), "90 s");
+  EXPECT_EQ(exact_quantity(0, Dimension::kTime), "0 ns");
+  EXPECT_EQ(exact_quantity(40, Dimension::kTime), "40 ns");
+  EXPECT_EQ(exact_quantity(0.05, Dimension::kRatio), "5%");
+  EXPECT_EQ(exact_quantity(262144, Dimension::kData), "256 KiB");
+  for (const Dimension dimension : {Dimension::kEnergy, Dimension::kTime, Dimension::kRatio}) {
+    for (double value = 1e-3; value < 1e12; value *= 7.3) {
+      const auto back = parse_quantity(exact_quantity(value, dimension), dimension);
+      ASSERT_TRUE(back) << back.error().detail;
+      EXPECT_EQ(*back, value);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tessera

@@ -20,7 +20,7 @@ TEST(ParetoCsv, HasALineForEachMeasurement) {
     measurements += candidate.accuracy.size();
   EXPECT_EQ(static_cast<std::size_t>(std::count(csv.begin(), csv.end(), '\n')), measurements + 1);
   EXPECT_THAT(csv, ::testing::StartsWith("label,kind,energy_pj,"));
-  EXPECT_THAT(csv, ::testing::HasSubstr("\n\"all analog, noise-aware\",baseline,"));
+  EXPECT_THAT(csv, ::testing::HasSubstr("\n\"analog, trained\",baseline,"));
 }
 
 TEST(ParetoCsv, NumbersReadBackExactly) {

@@ -34,4 +34,8 @@ Expected<double> parse_quantity(std::string_view text, Dimension dimension);
 // significant digits: format_quantity(5240, kEnergy) == "5.24 nJ".
 std::string format_quantity(double value, Dimension dimension);
 
+// The shortest spelling that parse_quantity() reads back to the same bits, the base unit's among
+// equals: exact_quantity(86400e9, kTime) == "1 d".
+std::string exact_quantity(double value, Dimension dimension);
+
 }  // namespace tessera

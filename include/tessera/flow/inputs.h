@@ -30,6 +30,10 @@ void move_to(nn::Dataset& data, torch::Device device);
 // platform does not offer, with those it does; UnsupportedError when a layer is left without any.
 supernet::Space make_space(const cost::TiledModel& model, const std::string& formats);
 
+// Throws UsageError when the images' sizes or the number of classes do not fit the network, which
+// stands in the file `network`.
+void check_fit(const ir::Graph& graph, const nn::Dataset& data, const std::string& network);
+
 // A trained network that runs under a mapping read from a file.
 nn::MappedNetwork load_mapped(const nn::Network& network, const plan::MappingInput& mapping,
                               const std::filesystem::path& mapping_folder,

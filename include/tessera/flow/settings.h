@@ -51,6 +51,7 @@ struct MapSettings {
   std::int64_t tune_steps = 300;
   double tune_rate = 0.01;
   bool trained_baselines = true;
+  std::int64_t baseline_steps = 0;
 };
 
 const config::Schema<MapSettings>& map_schema();
@@ -62,6 +63,9 @@ MapSettings read_map_settings(const std::optional<std::filesystem::path>& file,
 
 // Every key with its value: what read_map_settings() reads back.
 std::string resolved_yaml(const MapSettings& settings);
+
+// The same as text by key.
+std::map<std::string, std::string> settings_by_key(const MapSettings& settings);
 
 // Seconds of "1s,1h,1d,30d", ascending. Throws UsageError.
 std::vector<double> parse_times(const std::string& text);

@@ -16,7 +16,7 @@ namespace tessera::plan {
 // One mapping that a run looked at closely enough to plot: a front member, a baseline, the chosen
 // one.
 struct Candidate {
-  std::string label;  // "int8", "all-analog, noise-aware", "front 3", "chosen"
+  std::string label;  // "int8", "analog, trained", "front 3", "chosen"
   std::string kind;   // "baseline", "front", "chosen"
   Assignment assignment;
   Totals totals;
