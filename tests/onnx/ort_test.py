@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 
-SKIP = 77
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import ort_env  # noqa: E402
 
 
 def random_inputs(network, generator, np):
@@ -46,20 +47,10 @@ def compare(original, folder):
     return found
 
 
-def main(arguments):
-    tool, venv, *files = arguments
-    python = os.path.join(venv, "bin", "python")
-    if not os.path.exists(python):
-        print(f"skipped: no virtual environment in {venv} (make test prepares it)")
-        return SKIP
-    if os.path.realpath(sys.prefix) != os.path.realpath(venv):
-        return subprocess.call([python, __file__, *arguments])
-    try:
-        import onnxruntime
-    except ImportError:
-        print(f"skipped: {venv} has no onnxruntime")
-        return SKIP
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+def main(tool, venv, *files):
+    ort_env.enter(venv)
+    import onnxruntime
+
     with tempfile.TemporaryDirectory() as folder:
         subprocess.check_call([tool, folder, *files])
         found = [line for file in files for line in compare(file, folder)]
@@ -69,4 +60,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// For integer_ort_test.py: reads ONNX files and, with every layer in 8, 4 and 2 bits, writes the QDQ
+// file (NAME.int8.onnx, …) and what the integer executor computes for a random input
+// (NAME.int8.npz: in_*, out_*).
+//
+// NAME.int8 has scales rounded up to powers of two: then every float32 product and sum that a
+// runtime may do in place of integers is exact, and outputs must agree bit for bit.
+// NAME.calibrated.int8 has the scales that calibration gives.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include <torch/autograd.h>
+#include <torch/types.h>
+
+#include "tessera/ir/passes.h"
+#include "tessera/nn/data/npz.h"
+#include "tessera/nn/quant/quantize.h"
+#include "tessera/onnx/export.h"
+#include "tessera/onnx/import.h"
+
+namespace tessera::nn {
+namespace {
+
+constexpr std::int64_t kBatch = 8;
+
+void round_up_to_powers_of_two(plan::AffineCode& code) {
+  for (float& scale : code.scales)
+    scale = std::exp2(std::ceil(std::log2(scale)));
+}
+
+std::vector<torch::Tensor> random_inputs(const ir::Graph& graph) {
+  std::vector<torch::Tensor> inputs;
+  for (const ir::ValueId input : graph.inputs) {
+    ir::Shape shape = *graph.value(input).shape;
+    shape.front() = kBatch;
+    inputs.push_back(torch::randn(shape));
+  }
+  return inputs;
+}
+
+void write_sample(const ir::Graph& graph, const Network& network,
+                  const std::vector<torch::Tensor>& inputs, int bits, bool exact,
+                  const std::filesystem::path& stem) {
+  ObservingRunner observing(network.layers().size());
+  network.forward_all(inputs, observing);
+  onnx::ExportMapping mapping;
+  for (std::size_t i = 0; i < network.layers().size(); ++i) {
+    const ir::Layer& layer = network.workload().layers[i];
+    plan::LayerNumerics numerics{
+        .weights = weight_code(network.layers()[i].weight, bits, RangeMethod::kMse),
+        .input = activation_code(observing.observers()[i], bits, {})};
+    if (exact) {
+      round_up_to_powers_of_two(numerics.weights);
+      round_up_to_powers_of_two(numerics.input);
+    }
+    mapping.assignment.paths.push_back({{{"npu", format::Integer{bits, bits}, {0, layer.dims.M}}}});
+    mapping.numerics[layer.name] = std::move(numerics);
+  }
+  onnx::export_onnx(graph, {.mapping = mapping}, stem.string() + ".onnx");
+  IntegerRunner integers(network, mapping.numerics);
+  const std::vector<torch::Tensor> outputs = network.forward_all(inputs, integers);
+  NamedTensors arrays;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    arrays.emplace_back("in_" + graph.value(graph.inputs[i]).name, inputs[i]);
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    arrays.emplace_back("out_" + graph.value(graph.outputs[i]).name, outputs[i].contiguous());
+  write_npz(stem.string() + ".npz", arrays);
+}
+
+}  // namespace
+}  // namespace tessera::nn
+
+int main(int argc, char** argv) {
+  using namespace tessera;
+  if (argc < 3) {
+    std::fputs("usage: integer_samples OUT FILE...\n", stderr);
+    return 2;
+  }
+  torch::manual_seed(1);
+  const torch::NoGradGuard no_grad;
+  for (int i = 2; i < argc; ++i) {
+    const std::filesystem::path file = argv[i];
+    const ir::Graph graph = ir::canonicalize(onnx::import_onnx(file));
+    const nn::Network network(graph, torch::kCPU);
+    const std::vector<torch::Tensor> inputs = nn::random_inputs(graph);
+    for (const int bits : {8, 4, 2}) {
+      for (const bool exact : {true, false}) {
+        nn::write_sample(graph, network, inputs, bits, exact,
+                         std::filesystem::path(argv[1]) /
+                             fmt::format("{}{}.int{}", file.stem().string(),
+                                         exact ? "" : ".calibrated", bits));
+      }
+    }
+  }
+  return 0;
+}
