@@ -83,24 +83,26 @@ std::shared_ptr<const Help> constant_help() {
 Findings::Findings(const Document& document)
     : file_(document.file), root_(&document.root), findings_(document.findings) {}
 
-void Findings::add(int line, int column, std::string_view path, std::string_view message) {
+void Findings::add(int line, int column, const std::string& origin, std::string_view path,
+                   std::string_view message) {
   if (path.starts_with('.'))
     path.remove_prefix(1);
+  const bool bare = path.empty() || !origin.empty();
   findings_.push_back(
-      {line, column, path.empty() ? std::string(message) : fmt::format("{}: {}", path, message)});
+      {line, column, bare ? std::string(message) : fmt::format("{}: {}", path, message), origin});
 }
 
 void Findings::add(const Node& node, std::string_view message) {
-  add(node.line, node.column, path_, message);
+  add(node.line, node.column, node.origin, path_, message);
 }
 
 void Findings::add_at_key(const Node& entry, std::string_view message) {
-  add(entry.key_line, entry.key_column, path_, message);
+  add(entry.key_line, entry.key_column, entry.origin, path_, message);
 }
 
 void Findings::add(std::string_view path, std::string_view message) {
   const Node& node = deepest(*root_, path);
-  add(node.line, node.column, path, message);
+  add(node.line, node.column, node.origin, path, message);
 }
 
 void Findings::throw_if_any() const {
@@ -112,8 +114,11 @@ void Findings::throw_if_any() const {
   });
   std::string message;
   for (std::size_t i = 0; i < std::min(sorted.size(), kMaxReported); ++i) {
-    const SourceLocation where{file_, sorted[i].line, sorted[i].column};
-    message += fmt::format("{}{}: {}", i == 0 ? "" : "\n", to_string(where), sorted[i].message);
+    const Finding& finding = sorted[i];
+    const std::string where = finding.origin.empty()
+                                  ? to_string(SourceLocation{file_, finding.line, finding.column})
+                                  : finding.origin;
+    message += fmt::format("{}{}: {}", i == 0 ? "" : "\n", where, finding.message);
   }
   if (sorted.size() > kMaxReported)
     message += fmt::format("\n{}: {} more", file_, sorted.size() - kMaxReported);

@@ -20,6 +20,11 @@ namespace tessera::flow {
 LoadedNetwork load_network(const std::filesystem::path& path) {
   LoadedNetwork loaded;
   loaded.graph = ir::canonicalize(onnx::import_onnx(path));
+  try {
+    ir::workload(loaded.graph);
+  } catch (const UnsupportedError& error) {
+    throw UnsupportedError(fmt::format("{}: {}", path.string(), error.what()));
+  }
   loaded.file = {.file = path.string(), .sha256 = sha256_file(path.string())};
   return loaded;
 }

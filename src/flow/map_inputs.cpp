@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <utility>
+#include <variant>
 
 #include "tessera/core/error.h"
 #include "tessera/core/hash.h"
@@ -11,9 +12,28 @@
 #include "tessera/flow/version.h"
 #include "tessera/hw/read_platform.h"
 #include "tessera/ir/workload.h"
+#include "tessera/nn/analog/noise_model.h"
 #include "tessera/nn/tensor/runtime.h"
 
 namespace tessera::flow {
+
+namespace {
+
+void check_noise_presets(const hw::Platform& platform) {
+  for (const hw::Unit& unit : platform.units) {
+    const auto* analog = std::get_if<hw::AnalogUnit>(&unit);
+    if (analog == nullptr)
+      continue;
+    try {
+      nn::analog_preset(analog->noise_preset);
+    } catch (const ConfigError& error) {
+      throw ConfigError(
+          fmt::format("hardware {}: unit {}: {}", platform.name, analog->name, error.what()));
+    }
+  }
+}
+
+}  // namespace
 
 MapInputs load_inputs(const MapSettings& settings, const MapContext& context) {
   find_strategy(settings.strategy);
@@ -22,6 +42,7 @@ MapInputs load_inputs(const MapSettings& settings, const MapContext& context) {
       nn::set_up_torch({.threads = settings.threads, .device = settings.device});
   LoadedNetwork network = load_network(settings.network);
   hw::Platform platform = hw::load_platform(settings.hardware, context.preset_folders);
+  check_noise_presets(platform);
   const ir::Workload workload = ir::workload(network.graph);
   if (workload.layers.empty()) {
     throw UnsupportedError(settings.network + ": no layer with weights, nothing to map");

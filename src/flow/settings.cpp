@@ -104,7 +104,9 @@ MapSettings read_map_settings(const std::optional<std::filesystem::path>& file,
   for (const auto& [key, value] : overrides) {
     auto& entries = document.root.children;
     std::erase_if(entries, [&](const config::Node& entry) { return entry.key == key; });
-    document.root.set(key, config::Node::scalar(value));
+    config::Node node = config::Node::scalar(value);
+    node.origin = "--" + key;
+    document.root.set(key, std::move(node));
   }
   return config::read(document, map_schema());
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For integer_ort_test.py: reads ONNX files and, with every layer in 8, 4 and 2 bits, writes the QDQ
-// file (NAME.int8.onnx, …) and what the integer executor computes for a random input
+// For integer_ort_test.py: reads ONNX files and, with every layer in 8, 4 and 2 bits, writes the
+// QDQ file (NAME.int8.onnx, …) and what the integer executor computes for a random input
 // (NAME.int8.npz: in_*, out_*).
 //
 // NAME.int8 has scales rounded up to powers of two: then every float32 product and sum that a
@@ -87,10 +87,10 @@ int main(int argc, char** argv) {
     const std::vector<torch::Tensor> inputs = nn::random_inputs(graph);
     for (const int bits : {8, 4, 2}) {
       for (const bool exact : {true, false}) {
-        nn::write_sample(graph, network, inputs, bits, exact,
-                         std::filesystem::path(argv[1]) /
-                             fmt::format("{}{}.int{}", file.stem().string(),
-                                         exact ? "" : ".calibrated", bits));
+        nn::write_sample(
+            graph, network, inputs, bits, exact,
+            std::filesystem::path(argv[1]) /
+                fmt::format("{}{}.int{}", file.stem().string(), exact ? "" : ".calibrated", bits));
       }
     }
   }

@@ -71,7 +71,8 @@ class Findings {
   };
 
  private:
-  void add(int line, int column, std::string_view path, std::string_view message);
+  void add(int line, int column, const std::string& origin, std::string_view path,
+           std::string_view message);
 
   std::string file_;
   const Node* root_;  // of the document, which must outlive this

@@ -20,6 +20,7 @@ struct Node {
   int column = 0;
   int key_line = 0;
   int key_column = 0;
+  std::string origin;  // where a value that is not the document's comes from: "--rounds"
 
   // The entry `key` of a map; null when it is absent or this is no map.
   const Node* find(std::string_view key) const;
@@ -39,6 +40,7 @@ struct Finding {
   int line = 0;
   int column = 0;
   std::string message;
+  std::string origin = {};  // in place of file, line and column; empty: the document
 };
 
 // A parsed file. Duplicate keys do not stop the parser; they wait in `findings` to be reported

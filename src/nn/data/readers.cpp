@@ -118,11 +118,19 @@ Split read_cifar_file(const fs::path& path, const std::string& name) {
   return {name, records.slice(1, 1).reshape({-1, 3, 32, 32}).contiguous(), labels};
 }
 
+IoError missing_array(const fs::path& file, const NamedTensors& arrays, const std::string& name) {
+  std::string found;
+  for (const auto& [other, tensor] : arrays)
+    found += (found.empty() ? "" : ", ") + other;
+  return IoError(
+      fmt::format("{}: no array '{}'; needed: x_train, y_train, x_test, y_test; found: {}",
+                  file.string(), name, found));
+}
+
 Tensor npz_images(const fs::path& file, const NamedTensors& arrays, const std::string& name) {
   const Tensor* images = find(arrays, name);
   if (images == nullptr)
-    throw IoError(fmt::format("{}: no array '{}'; needed: x_train, y_train, x_test, y_test",
-                              file.string(), name));
+    throw missing_array(file, arrays, name);
   if (images->scalar_type() != torch::kUInt8 || images->dim() < 3 || images->dim() > 4)
     throw IoError(
         fmt::format("{}: {} is {} with {} dimensions; images are uint8 [n,C,H,W], "
@@ -139,8 +147,7 @@ Tensor npz_labels(const fs::path& file, const NamedTensors& arrays, const std::s
                   std::int64_t images) {
   const Tensor* labels = find(arrays, name);
   if (labels == nullptr)
-    throw IoError(fmt::format("{}: no array '{}'; needed: x_train, y_train, x_test, y_test",
-                              file.string(), name));
+    throw missing_array(file, arrays, name);
   const bool integers = torch::isIntegralType(labels->scalar_type(), /*includeBool=*/false);
   const bool column = labels->dim() == 1 || (labels->dim() == 2 && labels->size(1) == 1);
   if (!integers || !column || labels->size(0) != images)
