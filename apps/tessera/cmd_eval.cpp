@@ -206,7 +206,7 @@ std::string accuracy_lines(const std::vector<plan::Accuracy>& rows) {
     text += " %";
     if (row.t_eval_s > 0)
       text += fmt::format("   {} after programming, {} chips",
-                          format_quantity(row.t_eval_s * 1e9, Dimension::kTime), row.n);
+                          exact_quantity(row.t_eval_s * 1e9, Dimension::kTime), row.n);
     text += "\n";
   }
   return text;

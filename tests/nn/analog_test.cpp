@@ -471,5 +471,27 @@ TEST(AnalogKernel, GradientsAreThoseOfTheExactLayerInsideTheRanges) {
   EXPECT_LT(largest_difference(analog[2], exact[2]), 1e-4);
 }
 
+TEST(ReadOut, ChannelsInnermostGivesEachColumnItsOwnNoiseAndAdc) {
+  const torch::NoGradGuard no_grad;
+  torch::manual_seed(17);
+  const Tensor y = torch::randn({3, 5, 20, 30});
+  const Tensor innermost = y.contiguous(at::MemoryFormat::ChannelsLast);
+  const Tensor bias = torch::randn({5});
+  detail::Readout readout;
+  readout.full_scale = torch::tensor({1.0F, 2.0F, 0.5F, 3.0F, 1.5F});
+  readout.levels = 15;
+  readout.gain = 1.25;
+  at::Generator noise = generator(7);
+  EXPECT_TRUE(detail::read_out(innermost.clone(), bias, readout, noise)
+                  .equal(detail::read_out(y.clone(), bias, readout, noise)));
+  readout.full_scale = Tensor();
+  readout.noise_sigma = torch::tensor({0.1F, 0.4F, 0.3F, 1.0F, 0.2F});
+  const Tensor zeros = torch::zeros({64, 5, 20, 30}).contiguous(at::MemoryFormat::ChannelsLast);
+  const Tensor out = detail::read_out(zeros, bias, readout, noise);
+  for (std::int64_t c = 0; c < 5; ++c)
+    expect_moments(out.select(1, c), bias[c].item<double>(),
+                   1.25 * readout.noise_sigma[c].item<double>());
+}
+
 }  // namespace
 }  // namespace tessera::nn

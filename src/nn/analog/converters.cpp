@@ -99,6 +99,10 @@ const float* pointer_or_null(const Tensor& t) {
   return t.defined() ? t.data_ptr<float>() : nullptr;
 }
 
+bool channels_innermost(const Tensor& y) {
+  return y.dim() == 4 && y.is_contiguous(at::MemoryFormat::ChannelsLast);
+}
+
 class ReadOut final : public torch::autograd::Function<ReadOut> {
  public:
   static Tensor forward(AutogradContext* ctx, Tensor y, const Tensor& bias, const Readout& readout,
@@ -108,7 +112,7 @@ class ReadOut final : public torch::autograd::Function<ReadOut> {
     ctx->saved_data["outside"] = readout.gain * (1 - readout.strength);
     ctx->saved_data["has_bias"] = bias.numel() > 0;
     // Places of clipped outputs, a list: the ADC's bound is far out, so that they are few.
-    const Tensor clipped = is_plain(y) && y.is_contiguous()
+    const Tensor clipped = is_plain(y) && (y.is_contiguous() || channels_innermost(y))
                                ? by_loop(y, bias, readout, generator)
                                : by_operators(y, bias, readout, generator);
     ctx->saved_data["any_clipped"] = clipped.numel() > 0;
@@ -147,7 +151,7 @@ class ReadOut final : public torch::autograd::Function<ReadOut> {
         readout.full_scale.defined() ? readout.full_scale.contiguous() : Tensor();
     const Tensor b = bias.numel() > 0 ? bias.contiguous() : Tensor();
     std::int64_t inner = 1;
-    for (std::int64_t d = readout.channel_dim + 1; d < y.dim(); ++d)
+    for (std::int64_t d = readout.channel_dim + 1; y.is_contiguous() && d < y.dim(); ++d)
       inner *= y.size(d);
     const std::vector<std::int64_t> clipped =
         readout_loop(y.data_ptr<float>(), y.numel(),
@@ -205,6 +209,9 @@ Tensor dac(const Tensor& x, const Tensor& range, int levels, double strength) {
 Tensor read_out(Tensor y, const Tensor& bias, const Readout& readout, at::Generator& generator) {
   // LibTorch 1.13 takes no undefined tensors into a function of one's own.
   const Tensor given = bias.defined() ? bias : at::empty({0}, y.options());
+  // Clipped outputs are remembered for gradients by their place in the contiguous order.
+  if (torch::GradMode::is_enabled())
+    y = y.contiguous();
   return ReadOut::apply(std::move(y), given, readout, generator);
 }
 

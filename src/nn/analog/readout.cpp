@@ -9,59 +9,108 @@
 namespace tessera::nn::detail {
 namespace {
 
-struct Column {
-  float sigma, full_scale, step, bias;
+// What happens to the sums of each column, [channels].
+struct Columns {
+  std::vector<float> sigma, full_scale, step, bias;
 };
 
-Column column_of(const ReadoutArrays& arrays, std::int64_t c) {
-  const float full_scale = arrays.full_scale != nullptr ? arrays.full_scale[c] : 0.0F;
-  return {.sigma = arrays.noise_sigma != nullptr ? arrays.noise_sigma[c] : 0.0F,
-          .full_scale = full_scale,
-          .step = arrays.levels > 0 ? full_scale / static_cast<float>(arrays.levels) : 0.0F,
-          .bias = arrays.bias != nullptr ? arrays.bias[c] : 0.0F};
+Columns columns_of(const ReadoutArrays& arrays) {
+  const auto copy = [&](const float* values) {
+    return values == nullptr ? std::vector<float>(static_cast<std::size_t>(arrays.channels), 0.0F)
+                             : std::vector<float>(values, values + arrays.channels);
+  };
+  Columns columns{.sigma = copy(arrays.noise_sigma),
+                  .full_scale = copy(arrays.full_scale),
+                  .step = {},
+                  .bias = copy(arrays.bias)};
+  for (const float full_scale : columns.full_scale) {
+    columns.step.push_back(arrays.levels > 0 ? full_scale / static_cast<float>(arrays.levels)
+                                             : 0.0F);
+  }
+  return columns;
 }
 
-// Whether the ADC clips any of these. Looked at apart from the conversion, since it hardly ever
-// does.
-bool any_beyond(const float* y, std::int64_t n, float full_scale) {
-  std::int32_t beyond = 0;
-  for (std::int64_t i = 0; i < n; ++i)
-    beyond |= static_cast<std::int32_t>(y[i] > full_scale) |
-              static_cast<std::int32_t>(y[i] < -full_scale);
-  return beyond != 0;
-}
+// Consecutive sums, all of one column (kStride 0) or of one column each (kStride 1), from `column`
+// on. Both ways vectorise.
+template <int kStride>
+struct Run {
+  float* y;
+  std::int64_t n;
+  const float* sigma;
+  const float* full_scale;
+  const float* step;
+  const float* bias;
 
-// ADC, gain and bias of one column's consecutive sums.
-void convert(float* y, std::int64_t n, const ReadoutArrays& arrays, Column column) {
-  const float strength = arrays.strength;
-  const float gain = arrays.gain;
-  const float bias = column.bias;
-  if (arrays.full_scale == nullptr) {
+  Run(float* sums, std::int64_t count, const Columns& columns, std::int64_t column)
+      : y(sums),
+        n(count),
+        sigma(columns.sigma.data() + column),
+        full_scale(columns.full_scale.data() + column),
+        step(columns.step.data() + column),
+        bias(columns.bias.data() + column) {}
+
+  void add_noise(const float* noise) const {
     for (std::int64_t i = 0; i < n; ++i)
-      y[i] = gain * y[i] + bias;
-  } else if (arrays.levels == 0) {
-    const float full_scale = column.full_scale;
+      y[i] += sigma[i * kStride] * noise[i];
+  }
+
+  // Whether the ADC clips any of these. Looked at apart from the conversion, since it hardly ever
+  // does.
+  bool any_beyond() const {
+    std::int32_t beyond = 0;
+    for (std::int64_t i = 0; i < n; ++i)
+      beyond |= static_cast<std::int32_t>(y[i] > full_scale[i * kStride]) |
+                static_cast<std::int32_t>(y[i] < -full_scale[i * kStride]);
+    return beyond != 0;
+  }
+
+  void list_beyond(std::int64_t first, std::vector<std::int64_t>& places) const {
     for (std::int64_t i = 0; i < n; ++i) {
-      const float q = clamp_to(y[i], -full_scale, full_scale);
-      y[i] = gain * (y[i] + strength * (q - y[i])) + bias;
-    }
-  } else {
-    const auto levels = static_cast<float>(arrays.levels);
-    const float step = column.step;
-    for (std::int64_t i = 0; i < n; ++i) {
-      const float q = round_half_even(clamp_to(y[i] / step, -levels, levels)) * step;
-      y[i] = gain * (y[i] + strength * (q - y[i])) + bias;
+      if (y[i] > full_scale[i * kStride] || y[i] < -full_scale[i * kStride])
+        places.push_back(first + i);
     }
   }
+
+  // ADC, gain and bias.
+  void convert(const ReadoutArrays& arrays) const {
+    const float strength = arrays.strength;
+    const float gain = arrays.gain;
+    if (arrays.full_scale == nullptr) {
+      for (std::int64_t i = 0; i < n; ++i)
+        y[i] = gain * y[i] + bias[i * kStride];
+    } else if (arrays.levels == 0) {
+      for (std::int64_t i = 0; i < n; ++i) {
+        const float bound = full_scale[i * kStride];
+        const float q = clamp_to(y[i], -bound, bound);
+        y[i] = gain * (y[i] + strength * (q - y[i])) + bias[i * kStride];
+      }
+    } else {
+      const auto levels = static_cast<float>(arrays.levels);
+      for (std::int64_t i = 0; i < n; ++i) {
+        const float width = step[i * kStride];
+        const float q = round_half_even(clamp_to(y[i] / width, -levels, levels)) * width;
+        y[i] = gain * (y[i] + strength * (q - y[i])) + bias[i * kStride];
+      }
+    }
+  }
+};
+
+// `noise` may be null; clipped places are appended to `clipped` unless that is null.
+template <int kStride>
+void read_out_run(const Run<kStride>& run, const float* noise, const ReadoutArrays& arrays,
+                  std::int64_t first, std::vector<std::int64_t>* clipped) {
+  if (noise != nullptr)
+    run.add_noise(noise);
+  if (clipped != nullptr && arrays.full_scale != nullptr && run.any_beyond())
+    run.list_beyond(first, *clipped);
+  run.convert(arrays);
 }
 
 }  // namespace
 
 std::vector<std::int64_t> readout_loop(float* y, std::int64_t n, const ReadoutArrays& arrays,
                                        std::uint64_t seed, bool want_clipped, int threads) {
-  std::vector<Column> columns(static_cast<std::size_t>(arrays.channels));
-  for (std::int64_t c = 0; c < arrays.channels; ++c)
-    columns[static_cast<std::size_t>(c)] = column_of(arrays, c);
+  const Columns columns = columns_of(arrays);
   const std::int64_t blocks = (n + kNormalBlock - 1) / kNormalBlock;
   std::vector<std::vector<std::int64_t>> clipped(static_cast<std::size_t>(blocks));
   const int used = blocks < 4 ? 1 : threads;
@@ -72,21 +121,19 @@ std::vector<std::int64_t> readout_loop(float* y, std::int64_t n, const ReadoutAr
     float noise[kNormalBlock];
     if (arrays.noise_sigma != nullptr)
       fill_normal_block(seed, block, noise, end - begin);
+    auto* const places = want_clipped ? &clipped[static_cast<std::size_t>(block)] : nullptr;
     for (std::int64_t i = begin; i < end;) {
-      const std::int64_t run = std::min((i / arrays.inner + 1) * arrays.inner, end) - i;
-      const Column column = columns[static_cast<std::size_t>(i / arrays.inner % arrays.channels)];
-      if (arrays.noise_sigma != nullptr) {
-        for (std::int64_t j = i; j < i + run; ++j)
-          y[j] += column.sigma * noise[j - begin];
+      const float* const drawn = arrays.noise_sigma != nullptr ? noise + (i - begin) : nullptr;
+      const std::int64_t column = i / arrays.inner % arrays.channels;
+      const bool across = arrays.inner == 1;
+      const std::int64_t left =
+          across ? arrays.channels - column : arrays.inner - i % arrays.inner;
+      const std::int64_t run = std::min(left, end - i);
+      if (across) {
+        read_out_run(Run<1>(y + i, run, columns, column), drawn, arrays, i, places);
+      } else {
+        read_out_run(Run<0>(y + i, run, columns, column), drawn, arrays, i, places);
       }
-      if (want_clipped && arrays.full_scale != nullptr &&
-          any_beyond(y + i, run, column.full_scale)) {
-        for (std::int64_t j = i; j < i + run; ++j) {
-          if (y[j] > column.full_scale || y[j] < -column.full_scale)
-            clipped[static_cast<std::size_t>(block)].push_back(j);
-        }
-      }
-      convert(y + i, run, arrays, column);
       i += run;
     }
   }

@@ -3,7 +3,12 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <limits>
 #include <thread>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -56,6 +61,16 @@ std::string cpu_capability() {
   return config.substr(begin, config.find_first_of(",\n", begin) - begin);
 }
 
+// Each operator allocates its result anew. glibc gives large blocks back to the system at once, and
+// every page of the next one is then cleared and mapped again: keeping them is a third of the time
+// of an evaluation (ResNet8, two cores: 7.0 s for 10.9 s, 76 thousand page faults for 3.3 million).
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+#endif
+}
+
 }  // namespace
 
 void enable_widest_cpu_kernels() {
@@ -75,6 +90,7 @@ torch::Device set_up_torch(const RuntimeOptions& options) {
   if (options.threads < 0)
     throw UsageError(
         fmt::format("threads: {} is not a count; 0 means one per core", options.threads));
+  keep_freed_memory();
   const torch::Device device = parse_device(options.device);
   const int threads = options.threads > 0
                           ? options.threads
