@@ -4,11 +4,11 @@ TESSERA := build/release/apps/tessera/tessera
 
 .PHONY: demo test quick core build packages python-env format check clean
 
-# The main job: a trained ResNet8 laid onto an analog + digital chip.
+# The main job: a trained ResNet8 laid onto an analog + digital chip, with most of the work on tiles.
 demo: packages build/release/build.ninja
 	cmake --build --preset release -j$(JOBS) --target tessera
 	$(TESSERA) map models/resnet8_fashion_mnist.onnx --hardware ibm_hybrid \
-	  --data fashion-mnist --strategy mps --out runs/demo
+	  --data fashion-mnist --strategy mps --min-analog-macs 0.6 --out runs/demo
 	@echo
 	@echo "report:  $(CURDIR)/runs/demo/report.html"
 	@echo "mapping: $(CURDIR)/runs/demo/mapping.json"

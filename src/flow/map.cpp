@@ -424,7 +424,7 @@ void MapRun::measure_chosen() {
          return chosen_network_->measure(
              test(), inputs_.preprocessing,
              {.chips = settings_.test_chips, .seconds = parse_times(settings_.test_times)},
-             rng_.split("test"));
+             rng_.split("test"), [&](double done) { progress_.update(done); });
        })) {
     accuracy.push_back(row);
   }

@@ -29,10 +29,16 @@ plan::Assignment assignment_of(const Space& space, const Choice& choice) {
   return assignment;
 }
 
-plan::Point objectives(const Evaluated& candidate) {
-  return {-candidate.accuracy.mean, -candidate.totals.analog_mac_ratio,
-          static_cast<double>(candidate.totals.digital_weight_bytes), candidate.totals.energy_pj,
-          candidate.totals.latency_ns};
+plan::Point objectives(const Evaluated& candidate, const Limits& limits) {
+  plan::Point point{-candidate.accuracy.mean,
+                    static_cast<double>(candidate.totals.digital_weight_bytes)};
+  if (!limits.min_analog_mac_ratio)
+    point.push_back(-candidate.totals.analog_mac_ratio);
+  if (!limits.max_energy_pj)
+    point.push_back(candidate.totals.energy_pj);
+  if (!limits.max_latency_ns)
+    point.push_back(candidate.totals.latency_ns);
+  return point;
 }
 
 double violation(const Limits& limits, const Evaluated& candidate) {
@@ -61,7 +67,7 @@ std::vector<int> constrained_ranks(const Limits& limits, const std::vector<Evalu
       violations.insert(excess);
     } else {
       inside.push_back(i);
-      points.push_back(objectives(candidates[i]));
+      points.push_back(objectives(candidates[i], limits));
     }
   }
   const std::vector<int> fronts = plan::pareto_ranks(points);
@@ -82,10 +88,11 @@ std::vector<int> constrained_ranks(const Limits& limits, const std::vector<Evalu
 
 std::vector<std::size_t> front_members(const std::vector<Evaluated>& candidates) {
   std::set<std::size_t> members;
-  for (std::size_t objective = 1; objective < 5; ++objective) {
+  const std::size_t dimensions = candidates.empty() ? 0 : objectives(candidates[0], {}).size();
+  for (std::size_t objective = 1; objective < dimensions; ++objective) {
     std::vector<plan::Point> points;
     for (const Evaluated& candidate : candidates) {
-      const plan::Point all = objectives(candidate);
+      const plan::Point all = objectives(candidate, {});
       points.push_back({all[0], all[objective]});
     }
     for (const std::size_t member : plan::pareto_front(points))

@@ -182,5 +182,18 @@ TEST(FrontMembers, UnionOfTheFrontsAgainstAccuracy) {
   EXPECT_EQ(front_members(all), (std::vector<std::size_t>{0, 1, 2}));
 }
 
+TEST(Objectives, WhatIsBoundedIsNoLongerTraded) {
+  Evaluated lean, analog;
+  lean.accuracy.mean = analog.accuracy.mean = 0.9;
+  lean.totals.energy_pj = 1;
+  lean.totals.analog_mac_ratio = 0.6;
+  analog.totals.energy_pj = 2;
+  analog.totals.analog_mac_ratio = 0.9;
+  EXPECT_EQ(constrained_ranks({}, {lean, analog}), (std::vector<int>{0, 0}));
+  EXPECT_EQ(constrained_ranks({.min_analog_mac_ratio = 0.5}, {lean, analog}),
+            (std::vector<int>{0, 1}));
+  EXPECT_EQ(constrained_ranks({.max_energy_pj = 5}, {lean, analog}), (std::vector<int>{1, 0}));
+}
+
 }  // namespace
 }  // namespace tessera::supernet

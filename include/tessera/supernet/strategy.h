@@ -58,8 +58,10 @@ struct Evaluated {
   bool operator==(const Evaluated&) const = default;
 };
 
-// Accuracy, analog MAC ratio, digital weight bytes, energy and latency, each to be minimized.
-plan::Point objectives(const Evaluated& candidate);
+// What a search trades, each to be minimized: accuracy (first) and digital weight bytes, and analog
+// MAC ratio, energy and latency unless `limits` bounds them. A bounded quantity is a constraint:
+// being further inside is worth nothing.
+plan::Point objectives(const Evaluated& candidate, const Limits& limits);
 // How far a candidate is outside the limits: the sum of relative excesses, 0 inside.
 double violation(const Limits& limits, const Evaluated& candidate);
 // Fronts by peeling among candidates inside the limits; those outside come after, by violation

@@ -126,8 +126,7 @@ std::vector<std::int64_t> readout_loop(float* y, std::int64_t n, const ReadoutAr
       const float* const drawn = arrays.noise_sigma != nullptr ? noise + (i - begin) : nullptr;
       const std::int64_t column = i / arrays.inner % arrays.channels;
       const bool across = arrays.inner == 1;
-      const std::int64_t left =
-          across ? arrays.channels - column : arrays.inner - i % arrays.inner;
+      const std::int64_t left = across ? arrays.channels - column : arrays.inner - i % arrays.inner;
       const std::int64_t run = std::min(left, end - i);
       if (across) {
         read_out_run(Run<1>(y + i, run, columns, column), drawn, arrays, i, places);

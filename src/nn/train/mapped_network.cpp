@@ -113,7 +113,8 @@ std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platf
 
 std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKernel* const> kernels,
                                     const Split& split, const Preprocessing& preprocessing,
-                                    const ChipPlan& plan, const Rng& rng) {
+                                    const ChipPlan& plan, const Rng& rng,
+                                    const std::function<void(double)>& done) {
   TESSERA_CHECK(kernels.size() == network.layers().size(), "{} kernels for {} layers",
                 kernels.size(), network.layers().size());
   const torch::NoGradGuard no_grad;
@@ -152,6 +153,11 @@ std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKerne
       for (const auto& [layer, kernel] : noisy)
         kernel->drift_to(plan.seconds[t]);
       draws[t].push_back(top1());
+      if (done) {
+        const auto times = static_cast<std::int64_t>(results.size());
+        done(static_cast<double>(chip * times + static_cast<std::int64_t>(t) + 1) /
+             static_cast<double>(plan.chips * times));
+      }
     }
   }
   for (std::size_t t = 0; t < results.size(); ++t) {
@@ -277,8 +283,9 @@ void MappedNetwork::train(Trainer& trainer, const Rng& rng,
 
 std::vector<plan::Accuracy> MappedNetwork::measure(const Split& split,
                                                    const Preprocessing& preprocessing,
-                                                   const ChipPlan& plan, const Rng& rng) const {
-  return nn::measure(network_, kernels(), split, preprocessing, plan, rng);
+                                                   const ChipPlan& plan, const Rng& rng,
+                                                   const std::function<void(double)>& done) const {
+  return nn::measure(network_, kernels(), split, preprocessing, plan, rng, done);
 }
 
 plan::Numerics MappedNetwork::numerics() const {

@@ -44,10 +44,12 @@ struct ChipPlan {
 // Accuracy of the network with these kernels (null: float32) on a split, one entry per time; a
 // network without noisy kernels is measured once, with n = 1 and std = 0. Chip c draws from
 // rng.split("chip").split(c), the same for any choice of kernels, so that mappings are compared on
-// equal chips. Leaves the kernels in evaluation mode at full strength.
+// equal chips. Leaves the kernels in evaluation mode at full strength. `done` (if any) is told the
+// finished share after each reading of a chip.
 std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKernel* const> kernels,
                                     const Split& split, const Preprocessing& preprocessing,
-                                    const ChipPlan& plan, const Rng& rng);
+                                    const ChipPlan& plan, const Rng& rng,
+                                    const std::function<void(double)>& done = {});
 
 // A network under a mapping, with weights and kernels of its own.
 class MappedNetwork {
@@ -76,7 +78,8 @@ class MappedNetwork {
              const std::function<bool(const Trainer&, const Tensor&)>& keep_going);
 
   std::vector<plan::Accuracy> measure(const Split& split, const Preprocessing& preprocessing,
-                                      const ChipPlan& plan, const Rng& rng) const;
+                                      const ChipPlan& plan, const Rng& rng,
+                                      const std::function<void(double)>& done = {}) const;
 
   // Codes of integer layers and of analog layers' 8-bit twins.
   plan::Numerics numerics() const;
