@@ -54,7 +54,8 @@ supernet::Limits limits_of(const MapSettings& s) {
 }
 
 nn::TrainingOptions training_options(const MapSettings& settings, std::int64_t steps, double rate) {
-  return {.steps = steps,
+  return {.optimizer = nn::Optimizer::kRelativeAdam,
+          .steps = steps,
           .batch = settings.batch,
           .learning_rate = rate,
           .distillation = settings.distillation};
@@ -360,7 +361,7 @@ nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwo
   Clock::time_point last_save = Clock::now();
   mapped.train(trainer, rng, [&](const nn::Trainer& now, const torch::Tensor& loss) {
     if (now.steps_done() > 0 && now.steps_done() % 20 == 0 && loss.defined()) {
-      losses.push_back({now.steps_done(), loss.item<double>()});
+      losses.push_back({now.steps_done(), nn::checked_loss(now, loss)});
     }
     progress_.update(static_cast<double>(now.steps_done()) /
                      static_cast<double>(std::max<std::int64_t>(steps, 1)));

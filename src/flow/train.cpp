@@ -108,7 +108,7 @@ TrainResult train_network(const TrainSettings& settings) {
       return value.detach();
     });
     if (trainer.steps_done() % 50 == 0) {
-      progress.set_note(fmt::format("loss {:.3f}", loss.item<double>()));
+      progress.set_note(fmt::format("loss {:.3f}", nn::checked_loss(trainer, loss)));
     }
     progress.update(static_cast<double>(trainer.steps_done()) / static_cast<double>(steps));
     if (elapsed(last_save) > 10) {

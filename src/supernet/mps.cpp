@@ -126,7 +126,7 @@ class MpsRun {
         return sum;
       });
       if (step % 20 == 0) {
-        trace({"supernet", step, "loss", last_loss.item<double>()});
+        trace({"supernet", step, "loss", nn::checked_loss(trainer_, last_loss)});
       }
       observer_.progress(done_fraction(), phase);
       if (observer_.checkpoint_due())

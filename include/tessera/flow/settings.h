@@ -40,7 +40,7 @@ struct MapSettings {
   bool test_baselines = false;
 
   std::int64_t batch = 128;
-  double learning_rate = 0.01;
+  double learning_rate = 0.005;
   double distillation = 0.7;
   std::int64_t fair_steps = 60;
   std::int64_t ramp_steps = 240;
@@ -49,7 +49,7 @@ struct MapSettings {
   std::int64_t selection_images = 1000;
   std::int64_t selection_chips = 1;
   std::int64_t tune_steps = 300;
-  double tune_rate = 0.01;
+  double tune_rate = 0.005;
   bool trained_baselines = true;
   std::int64_t baseline_steps = 0;
 };

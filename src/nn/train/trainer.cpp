@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 #include <torch/autograd.h>
 #include <torch/types.h>
@@ -29,9 +30,28 @@ Trainer::Trainer(std::vector<Tensor> parameters, const Dataset& data,
   for (const Tensor& parameter : parameters_) {
     TESSERA_CHECK(parameter.is_leaf(), "a parameter is not a leaf");
     parameter.requires_grad_(true);
-    momentum_.push_back(torch::zeros_like(parameter, torch::TensorOptions().requires_grad(false)));
+    const auto plain = torch::TensorOptions().requires_grad(false);
+    momentum_.push_back(torch::zeros_like(parameter, plain));
+    if (options_.optimizer == Optimizer::kRelativeAdam)
+      second_.push_back(torch::zeros_like(parameter, plain));
   }
 }
+
+namespace {
+
+// Root mean square of each output channel's weights [M, 1, ...], of a vector or a scalar as a
+// whole. None counts as smaller than a tenth of the tensor's, so that dead channels can move.
+Tensor scale_of(const Tensor& parameter) {
+  constexpr double kLeastShare = 0.1, kSmallest = 1e-6;
+  const Tensor whole = parameter.square().mean().sqrt().clamp_min_(kSmallest);
+  if (parameter.dim() < 2)
+    return whole;
+  std::vector<std::int64_t> dims(static_cast<std::size_t>(parameter.dim() - 1));
+  std::iota(dims.begin(), dims.end(), 1);
+  return at::maximum(parameter.square().mean(dims, /*keepdim=*/true).sqrt(), whole * kLeastShare);
+}
+
+}  // namespace
 
 double Trainer::rate() const {
   const double total = static_cast<double>(options_.steps);
@@ -77,19 +97,43 @@ Tensor Trainer::step(const std::function<Tensor(const Batch&)>& backward) {
   const torch::NoGradGuard no_grad;
   const double learning_rate = rate();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const Tensor& parameter = parameters_[i];
-    if (!parameter.grad().defined())
+    if (!parameters_[i].grad().defined())
       continue;
-    Tensor gradient = parameter.grad();
-    if (parameter.dim() > 1 && options_.weight_decay > 0) {
-      gradient = gradient.add(parameter, options_.weight_decay);
+    if (options_.optimizer == Optimizer::kSgd) {
+      update_sgd(i, learning_rate);
+    } else {
+      update_relative_adam(i, learning_rate);
     }
-    momentum_[i].mul_(options_.momentum).add_(gradient);
-    const Tensor update = gradient.add(momentum_[i], options_.momentum);
-    parameter.sub_(update, learning_rate);
   }
   ++step_;
   return loss;
+}
+
+void Trainer::update_sgd(std::size_t index, double learning_rate) {
+  const Tensor& parameter = parameters_[index];
+  Tensor gradient = parameter.grad();
+  if (parameter.dim() > 1 && options_.weight_decay > 0) {
+    gradient = gradient.add(parameter, options_.weight_decay);
+  }
+  momentum_[index].mul_(options_.momentum).add_(gradient);
+  const Tensor update = gradient.add(momentum_[index], options_.momentum);
+  parameter.sub_(update, learning_rate);
+}
+
+void Trainer::update_relative_adam(std::size_t index, double learning_rate) {
+  constexpr double kBeta1 = 0.9, kBeta2 = 0.99, kEpsilon = 1e-12;
+  const Tensor& parameter = parameters_[index];
+  const Tensor& gradient = parameter.grad();
+  Tensor& first = momentum_[index];
+  Tensor& second = second_[index];
+  first.mul_(kBeta1).add_(gradient, 1 - kBeta1);
+  second.mul_(kBeta2).addcmul_(gradient, gradient, 1 - kBeta2);
+  const double t = static_cast<double>(step_ + 1);
+  const Tensor direction = (first / (1 - std::pow(kBeta1, t)))
+                               .div_((second / (1 - std::pow(kBeta2, t))).sqrt_().add_(kEpsilon));
+  parameter.sub_(direction.mul_(scale_of(parameter)), learning_rate);
+  if (parameter.dim() > 1 && options_.weight_decay > 0)
+    parameter.mul_(1 - learning_rate * options_.weight_decay);
 }
 
 Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {
@@ -112,11 +156,24 @@ Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {
   return total;
 }
 
+double checked_loss(const Trainer& trainer, const Tensor& loss) {
+  const double value = loss.item<double>();
+  if (!std::isfinite(value)) {
+    throw UsageError(
+        fmt::format("training diverged at step {}: the loss is {}; allowed: finite. Its learning "
+                    "rate, {} at its peak, is too high for this network",
+                    trainer.steps_done(), value, trainer.options().learning_rate));
+  }
+  return value;
+}
+
 TensorMap Trainer::state() const {
   TensorMap state;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     state[fmt::format("parameter.{}", i)] = parameters_[i].detach().clone();
     state[fmt::format("momentum.{}", i)] = momentum_[i].clone();
+    if (!second_.empty())
+      state[fmt::format("second.{}", i)] = second_[i].clone();
   }
   state["step"] = torch::tensor(step_, torch::kInt64);
   return state;
@@ -140,6 +197,8 @@ void Trainer::restore(const TensorMap& state) {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     put(parameters_[i], fmt::format("parameter.{}", i));
     put(momentum_[i], fmt::format("momentum.{}", i));
+    if (!second_.empty())
+      put(second_[i], fmt::format("second.{}", i));
   }
   step_ = take("step").item<std::int64_t>();
 }

@@ -18,12 +18,21 @@ namespace tessera::nn {
 // Named tensors that a run can be continued from; stored as safetensors.
 using TensorMap = std::map<std::string, Tensor>;
 
+// kSgd: Nesterov momentum, for networks with batch normalization, trained from nothing.
+// kRelativeAdam: Adam (Kingma and Ba 2015) whose step is relative to the root mean square of what
+// it changes, output channel by output channel (as Adafactor's, Shazeer and Stern 2018, are by
+// tensor). Once normalization is folded into the weights, channels differ in scale by orders of
+// magnitude, and one rate that moves most of them throws others off: SGD diverges on a folded
+// ResNet20 at rates at which a ResNet8 still learns.
+enum class Optimizer { kSgd, kRelativeAdam };
+
 struct TrainingOptions {
+  Optimizer optimizer = Optimizer::kSgd;
   std::int64_t steps = 0;       // weight updates
   std::int64_t batch = 128;     // images per update
   double learning_rate = 0.05;  // at its peak
   double warmup = 0.1;    // share of the steps in which the rate rises linearly; then cosine to 0
-  double momentum = 0.9;  // Nesterov
+  double momentum = 0.9;  // of kSgd, Nesterov
   double weight_decay = 1e-4;  // on tensors of two and more dimensions alone
   double distillation = 0;     // share of the loss that compares with the teacher, 0 to 1
   double temperature = 2;      // of the distillation's softmax
@@ -39,7 +48,7 @@ struct Batch {
   Tensor teacher;  // logits of the teacher, undefined without one
 };
 
-// Stochastic gradient descent whose every step is a function of (options, seed, step) and the
+// Gradient descent whose every step is a function of (options, seed, step) and the
 // present parameters, so that it continues from state() to the same end. Parameters are changed in
 // place.
 class Trainer {
@@ -62,16 +71,20 @@ class Trainer {
   // Images seen so far, each backward pass of a batch counted by the caller's `passes`.
   std::int64_t images_per_step() const { return options_.batch; }
 
-  // Parameters, momentum and step; restore() throws IoError when the shapes differ.
+  // Parameters, moments of their gradients and step; restore() throws IoError when the shapes
+  // differ.
   TensorMap state() const;
   void restore(const TensorMap& state);
 
  private:
   Batch next_batch();
   double rate() const;
+  void update_sgd(std::size_t index, double learning_rate);
+  void update_relative_adam(std::size_t index, double learning_rate);
 
   std::vector<Tensor> parameters_;
-  std::vector<Tensor> momentum_;
+  std::vector<Tensor> momentum_;  // first moments
+  std::vector<Tensor> second_;    // second moments, of kRelativeAdam
   const Dataset* data_;
   Preprocessing preprocessing_;
   TrainingOptions options_;
@@ -81,5 +94,9 @@ class Trainer {
   std::int64_t epoch_ = -1;  // whose batches stand in epoch_batches_
   std::vector<Tensor> epoch_batches_;
 };
+
+// The loss of trainer's last step as a number (waits for a GPU). Throws UsageError when training
+// has diverged: the loss is not finite.
+double checked_loss(const Trainer& trainer, const Tensor& loss);
 
 }  // namespace tessera::nn
