@@ -32,4 +32,9 @@ std::int64_t tile_traffic(const LoopNestModel& model, int tensor, const Extents&
 std::int64_t distinct_tiles(const LoopNestModel& model, int tensor, const Extents& tile,
                             const Extents& spread);
 
+// Whether a tile can come from a neighbour at the spatial loops of level `s` (L7): some move of the
+// temporal loops outside equals the way from an instance to a neighbour. Never for simple tensors.
+bool links_can_fire(const LoopNestModel& model, int tensor, int s, const Extents& tile,
+                    const LoopBlock& x, const LoopBlock& y, std::span<const TemporalLoop> outside);
+
 }  // namespace tessera::cost

@@ -33,8 +33,6 @@ class NestCounter {
   std::int64_t boundary(int t, int s, std::int64_t tile) const;
   std::int64_t distinct(int t, int s) const;
   bool links_can_fire(int t) const;
-  bool neighbour_meets(int t, int s, const AxisVector& move) const;
-  bool grid_neighbour_meets(int t, int s, std::size_t width, const AxisVector& move) const;
   void count_partitions(int t, NestCounts& counts) const;
   void count_tensor(int t, int outermost, NestCounts& counts, OutputFills fills) const;
   void count_linked(int t, int outermost, NestCounts& counts, OutputFills fills) const;
@@ -58,71 +56,17 @@ std::int64_t NestCounter::distinct(int t, int s) const {
   return distinct_tiles(model_, t, view_.tile_below(s), view_.spread[s]);
 }
 
-// Whether some move in time equals the way from an instance to a neighbour. Without one no tile
-// can come from a neighbour (L7). Tiles of simple tensors never can.
 bool NestCounter::links_can_fire(int t) const {
   if (model_.is_simple(t))
     return false;
   for (int s = 0; s < view_.levels; ++s) {
     if (view_.spatial[s] == 1)
       continue;
-    AxisVector passed{};
-    for (int k = view_.first_outside(s - 1); k < view_.loop_count; ++k) {
-      const AxisVector step = view_.shift(model_, t, view_.loops[k].dim, view_.loops[k].step);
-      AxisVector move{};
-      for (int a = 0; a < kMaxAxes; ++a) {
-        move[a] = step[a] - passed[a];
-        passed[a] += step[a];
-      }
-      if (neighbour_meets(t, s, move))
-        return true;
-    }
-  }
-  return false;
-}
-
-bool NestCounter::neighbour_meets(int t, int s, const AxisVector& move) const {
-  const std::int64_t width = grid_width(model_, view_, s);
-  if (width > 1 && width < view_.spatial[s])
-    return grid_neighbour_meets(t, s, static_cast<std::size_t>(width), move);
-  // All stand in one line: a neighbour is one step of some loop away, all loops inside it wrapping.
-  AxisVector wrapped{};
-  Extents extent = view_.tile_below(s);
-  for (const LoopBlock* block : {&view_.nest.levels[s].x, &view_.nest.levels[s].y}) {
-    for (int i = 0; i < block->count; ++i) {
-      const int dim = block->dim[i];
-      const AxisVector step = view_.shift(model_, t, dim, extent[dim]);
-      bool forth = true;
-      bool back = true;
-      for (int a = 0; a < kMaxAxes; ++a) {
-        const std::int64_t way = step[a] - wrapped[a];
-        forth = forth && way == move[a];
-        back = back && way == -move[a];
-        wrapped[a] += (block->bound[i] - 1) * step[a];
-      }
-      if (forth || back)
-        return true;
-      extent[dim] *= block->bound[i];
-    }
-  }
-  return false;
-}
-
-bool NestCounter::grid_neighbour_meets(int t, int s, std::size_t width,
-                                       const AxisVector& move) const {
-  const std::vector<AxisVector> offsets = instance_offsets(model_, view_, t, s);
-  const auto meets = [&](const AxisVector& a, const AxisVector& b) {
-    bool forth = true;
-    bool back = true;
-    for (int axis = 0; axis < kMaxAxes; ++axis) {
-      forth = forth && b[axis] - a[axis] == move[axis];
-      back = back && a[axis] - b[axis] == move[axis];
-    }
-    return forth || back;
-  };
-  for (std::size_t i = 0; i < offsets.size(); ++i) {
-    if ((i % width + 1 < width && i + 1 < offsets.size() && meets(offsets[i], offsets[i + 1])) ||
-        (i + width < offsets.size() && meets(offsets[i], offsets[i + width])))
+    const int first = view_.first_outside(s - 1);
+    const CompactNest::Level& level = view_.nest.levels[s];
+    if (cost::links_can_fire(model_, t, s, view_.tile_below(s), level.x, level.y,
+                             {view_.loops.data() + first,
+                              static_cast<std::size_t>(view_.loop_count - first)}))
       return true;
   }
   return false;

@@ -28,8 +28,10 @@ class Walk {
       boundaries_[s + 1].extent = extents(view.tile[s]);
     boundaries_[0].extent = extents(view.unit);
     for (int s = 0; s < view.levels; ++s) {
-      boundaries_[s].offsets = instance_offsets(model, view, tensor, s);
-      boundaries_[s].width = static_cast<std::size_t>(grid_width(model, view, s));
+      boundaries_[s].offsets =
+          instance_offsets(model, tensor, view.tile_below(s), view.nest.levels[s].x,
+                           view.nest.levels[s].y);
+      boundaries_[s].width = static_cast<std::size_t>(grid_width(model, s, view.nest.levels[s].x));
     }
   }
 

@@ -34,35 +34,4 @@ NestView::NestView(const LoopNestModel& model, const CompactNest& compact)
     suffix[k] = saturating_multiply(suffix[k + 1], loops[k].bound);
 }
 
-std::vector<AxisVector> instance_offsets(const LoopNestModel& model, const NestView& view,
-                                         int tensor, int s) {
-  std::vector<AxisVector> offsets{AxisVector{}};
-  Extents extent = view.tile_below(s);
-  for (const LoopBlock* block : {&view.nest.levels[s].x, &view.nest.levels[s].y}) {
-    for (int i = 0; i < block->count; ++i) {
-      const int dim = block->dim[i];
-      const AxisVector step = view.shift(model, tensor, dim, extent[dim]);
-      const std::size_t before = offsets.size();
-      for (int n = 1; n < block->bound[i]; ++n) {
-        for (std::size_t k = 0; k < before; ++k) {
-          AxisVector offset = offsets[k];
-          for (int a = 0; a < kMaxAxes; ++a)
-            offset[a] += n * step[a];
-          offsets.push_back(offset);
-        }
-      }
-      extent[dim] *= block->bound[i];
-    }
-  }
-  return offsets;
-}
-
-std::int64_t grid_width(const LoopNestModel& model, const NestView& view, int s) {
-  std::int64_t used = 1;
-  const LoopBlock& x = view.nest.levels[s].x;
-  for (int i = 0; i < x.count; ++i)
-    used *= x.bound[i];
-  return std::max(used, model.unit().fanout_x(s));
-}
-
 }  // namespace tessera::cost

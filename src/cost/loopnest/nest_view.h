@@ -41,11 +41,12 @@ struct NestView {
   std::array<std::int64_t, kMaxLevels> spatial{};  // used fan-out of level s
 };
 
-// Offsets of a tensor's tile on the instances that level `s` feeds: X fastest, inner loops first.
-std::vector<AxisVector> instance_offsets(const LoopNestModel& model, const NestView& view,
-                                         int tensor, int s);
+// Offsets of a tensor's tile on the instances that spatial loops feed: X fastest, inner loops first.
+std::vector<AxisVector> instance_offsets(const LoopNestModel& model, int tensor,
+                                         const Extents& tile, const LoopBlock& x,
+                                         const LoopBlock& y);
 // Neighbours in that order stand in rows of this many: the mesh's width where the loops leave room.
-std::int64_t grid_width(const LoopNestModel& model, const NestView& view, int s);
+std::int64_t grid_width(const LoopNestModel& model, int s, const LoopBlock& x);
 
 // Accesses of one tensor with link transfers between neighbours, by walking the nest as Timeloop
 // does (docs/loopnest_model.md, L7): two steps of each temporal loop, every instance of a spatial

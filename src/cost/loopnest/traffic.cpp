@@ -7,6 +7,8 @@
 #include "tessera/core/saturate.h"
 #include "tessera/cost/nest_traffic.h"
 
+#include "nest_view.h"
+
 namespace tessera::cost {
 namespace {
 
@@ -77,7 +79,110 @@ std::int64_t listed_tiles(const LoopNestModel& model, int t, const Extents& tile
   return std::unique(offsets.begin(), offsets.end()) - offsets.begin();
 }
 
+// Whether instances that differ by one place, or by one row of `width`, lie `move` apart.
+bool grid_meets(const std::vector<AxisVector>& offsets, std::size_t width, const AxisVector& move) {
+  const auto meets = [&](const AxisVector& a, const AxisVector& b) {
+    bool forth = true;
+    bool back = true;
+    for (int axis = 0; axis < kMaxAxes; ++axis) {
+      forth = forth && b[axis] - a[axis] == move[axis];
+      back = back && a[axis] - b[axis] == move[axis];
+    }
+    return forth || back;
+  };
+  for (std::size_t i = 0; i < offsets.size(); ++i) {
+    if ((i % width + 1 < width && i + 1 < offsets.size() && meets(offsets[i], offsets[i + 1])) ||
+        (i + width < offsets.size() && meets(offsets[i], offsets[i + width])))
+      return true;
+  }
+  return false;
+}
+
+// The same where all instances stand in one line: a neighbour is one step of some loop away, all
+// loops inside it wrapping.
+bool line_meets(const LoopNestModel& model, int t, Extents extent, const LoopBlock& x,
+                const LoopBlock& y, const AxisVector& move) {
+  AxisVector wrapped{};
+  for (const LoopBlock* block : {&x, &y}) {
+    for (int i = 0; i < block->count; ++i) {
+      const int dim = block->dim[i];
+      bool forth = true;
+      bool back = true;
+      for (int a = 0; a < model.axes(t); ++a) {
+        const std::int64_t step = model.coefficient(t, a, dim) * extent[dim];
+        const std::int64_t way = step - wrapped[a];
+        forth = forth && way == move[a];
+        back = back && way == -move[a];
+        wrapped[a] += (block->bound[i] - 1) * step;
+      }
+      if (forth || back)
+        return true;
+      extent[dim] *= block->bound[i];
+    }
+  }
+  return false;
+}
+
 }  // namespace
+
+std::vector<AxisVector> instance_offsets(const LoopNestModel& model, int t, const Extents& tile,
+                                         const LoopBlock& x, const LoopBlock& y) {
+  std::vector<AxisVector> offsets{AxisVector{}};
+  Extents extent = tile;
+  for (const LoopBlock* block : {&x, &y}) {
+    for (int i = 0; i < block->count; ++i) {
+      const int dim = block->dim[i];
+      const std::size_t before = offsets.size();
+      for (int n = 1; n < block->bound[i]; ++n) {
+        for (std::size_t k = 0; k < before; ++k) {
+          AxisVector offset = offsets[k];
+          for (int a = 0; a < model.axes(t); ++a)
+            offset[a] += n * extent[dim] * model.coefficient(t, a, dim);
+          offsets.push_back(offset);
+        }
+      }
+      extent[dim] *= block->bound[i];
+    }
+  }
+  return offsets;
+}
+
+std::int64_t grid_width(const LoopNestModel& model, int s, const LoopBlock& x) {
+  std::int64_t used = 1;
+  for (int i = 0; i < x.count; ++i)
+    used *= x.bound[i];
+  return std::max(used, model.unit().fanout_x(s));
+}
+
+bool links_can_fire(const LoopNestModel& model, int t, int s, const Extents& tile,
+                    const LoopBlock& x, const LoopBlock& y,
+                    std::span<const TemporalLoop> outside) {
+  if (model.is_simple(t) || outside.empty())
+    return false;
+  const std::int64_t width = grid_width(model, s, x);
+  std::int64_t instances = 1;
+  for (const LoopBlock* block : {&x, &y}) {
+    for (int i = 0; i < block->count; ++i)
+      instances *= block->bound[i];
+  }
+  const bool in_rows = width > 1 && width < instances;
+  std::vector<AxisVector> offsets;
+  if (in_rows)
+    offsets = instance_offsets(model, t, tile, x, y);
+  AxisVector passed{};
+  for (const TemporalLoop& loop : outside) {
+    AxisVector move{};
+    for (int a = 0; a < model.axes(t); ++a) {
+      const std::int64_t step = model.coefficient(t, a, loop.dim) * loop.step;
+      move[a] = step - passed[a];
+      passed[a] += step;
+    }
+    if (in_rows ? grid_meets(offsets, static_cast<std::size_t>(width), move)
+                : line_meets(model, t, tile, x, y, move))
+      return true;
+  }
+  return false;
+}
 
 std::int64_t tile_traffic(const LoopNestModel& model, int t, const Extents& tile,
                           std::int64_t volume, std::span<const TemporalLoop> outside) {
