@@ -42,7 +42,7 @@ class Worker {
         pricing_(pricing),
         options_(options),
         prune_(prune),
-        brancher_(space, pricing),
+        brancher_(space, pricing, prune),
         children_(static_cast<std::size_t>(space.model().levels())) {}
 
   Outcome run(const QueuedNode& queued, const Incumbent& incumbent, bool may_queue) {
@@ -158,7 +158,7 @@ class Queue {
 
 void fill_queue(const MapSpace& space, const cost::Pricing& pricing, const Incumbent& incumbent,
                 Queue& queue) {
-  NestBrancher brancher(space, pricing);
+  NestBrancher brancher(space, pricing, /*bounds=*/true);
   for (std::int64_t keep = 0; keep < space.keeps(); ++keep) {
     QueuedNode root;
     if (!brancher.start(keep, root.node))

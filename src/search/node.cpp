@@ -20,10 +20,11 @@ bool has(std::uint32_t set, int bit) {
 
 }  // namespace
 
-NestBrancher::NestBrancher(const MapSpace& space, const cost::Pricing& pricing)
+NestBrancher::NestBrancher(const MapSpace& space, const cost::Pricing& pricing, bool bounds)
     : space_(space),
       model_(space.model()),
       pricing_(pricing),
+      bounds_(bounds),
       dims_(model_.dims()),
       tensors_(model_.tensors()),
       levels_(model_.levels()),
@@ -208,6 +209,8 @@ bool NestBrancher::decide_spatial(int s, const Factors& factors, const NestNode&
   node = before;
   node.rest = tile;
   node.instances *= used;
+  if (!bounds_)
+    return true;
   for (int t = 0; t < tensors_; ++t) {
     const std::int64_t volume = model_.volume(t, tile.data());
     NestNode::Open& open = node.open[t];
@@ -361,6 +364,8 @@ double NestBrancher::open_energy(int t, int next_block, const NestNode& node, do
 }
 
 void NestBrancher::set_bound(int next_block, NestNode& node) const {
+  if (!bounds_)
+    return;
   NestBound& bound = node.bound;
   bound.energy_pj = node.energy_pj + macs_ * pricing_.mac_pj();
   bound.last_level_accesses = node.last_level_accesses;

@@ -53,7 +53,8 @@ class NestBrancher {
     cost::CompactNest::Level level;
   };
 
-  NestBrancher(const MapSpace& space, const cost::Pricing& pricing);
+  // Without bounds, those of nodes stay 0.
+  NestBrancher(const MapSpace& space, const cost::Pricing& pricing, bool bounds);
 
   // The root for one choice of kept tensors per level; false when a tile does not fit.
   bool start(std::int64_t keep, NestNode& root);
@@ -110,6 +111,7 @@ class NestBrancher {
   const MapSpace& space_;
   const cost::LoopNestModel& model_;
   const cost::Pricing& pricing_;
+  bool bounds_;
   int dims_;
   int tensors_;
   int levels_;

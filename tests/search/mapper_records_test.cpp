@@ -71,10 +71,19 @@ TEST(MapperRecords, ValidCountsAgree) {
        {.c = 32, .m = 32, .r = 3, .s = 3, .p = 112, .q = 112}},
       {"mnv1 L3 pointwise (32->64,112x112)", {.c = 32, .m = 64, .p = 112, .q = 112}},
       {"mnv1 L15 pointwise (512->512,14x14)", {.c = 512, .m = 512, .p = 14, .q = 14}}};
+  // What a debugger's build takes minutes for is left to the others.
+#ifdef NDEBUG
+  constexpr std::int64_t kMostElements = INT64_MAX;
+#else
+  constexpr std::int64_t kMostElements = 10'000;
+#endif
   for (const CountedLayer& layer : layers) {
     const ir::LoopProblem problem = ir::conv_problem(layer.shape);
     const cost::LoopNestModel model(problem, preset("eyeriss_like_16b"));
     const MapSpace space(model);
+    EXPECT_EQ(space.size(), counts.at(layer.name).front().at(0).get<std::int64_t>()) << layer.name;
+    if (space.size() > kMostElements)
+      continue;
     for (const auto& [widths, expected] : counts.at(layer.name).items()) {
       int a = 0;
       int w = 0;
@@ -83,7 +92,6 @@ TEST(MapperRecords, ValidCountsAgree) {
       NestSearchOptions options;
       options.search = NestSearch::kPruned;
       options.threads = 2;
-      EXPECT_EQ(space.size(), expected.at(0).get<std::int64_t>()) << layer.name;
       const NestSearchResult result =
           find_nest(space, model.pricing(bits_of(problem, a, w, o)), options);
       EXPECT_EQ(result.valid, expected.at(1).get<std::int64_t>()) << layer.name << " " << widths;
@@ -96,6 +104,11 @@ TEST(MapperRecords, ValidCountsAgree) {
 TEST(MapperRecords, NeverWorseThanTimeloop) {
   TESSERA_SHARED_OR_SKIP(path, "reference/timeloop/mapper_results.jsonl.gz");
   for (const cost::NestRecord& record : records(path)) {
+#ifndef NDEBUG
+    const bool large = record.problem.dims[record.problem.find_dim("P")].bound > 28;
+    if (large && record.architecture == "simba_like_16b")
+      continue;
+#endif
     const cost::LoopNestModel model(record.problem, preset(record.architecture));
     const MapSpace space(model);
     NestSearchOptions options;
@@ -105,10 +118,10 @@ TEST(MapperRecords, NeverWorseThanTimeloop) {
     ASSERT_TRUE(result.best) << record.id;
     const double edp = *record.energy_pj * static_cast<double>(record.cycles);
     EXPECT_LE(result.best->summary.edp(), edp * (1 + 1e-9)) << record.id;
-    std::printf("%s %s %s: gap %.4f evaluated %ld  %.2f s  ours/theirs %.4f\n", record.id.c_str(),
-                record.architecture.c_str(), record.layer.c_str(), result.gap,
-                static_cast<long>(result.evaluated), result.seconds,
-                result.best->summary.edp() / edp);
+    if (record.architecture == "eyeriss_like_16b") {
+      EXPECT_EQ(result.gap, 0) << record.id;
+    }
+    EXPECT_LE(result.gap, 0.05) << record.id;
   }
 }
 

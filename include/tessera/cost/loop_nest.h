@@ -91,6 +91,7 @@ struct NestSummary {
   std::int64_t cycles = 0;
   double last_level_accesses = 0;
   double edp() const { return energy_pj * static_cast<double>(cycles); }
+  bool operator==(const NestSummary&) const = default;
 };
 
 // Timeloop before autumn 2023 filled an output's buffer with what it had never held before.

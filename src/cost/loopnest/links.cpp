@@ -28,9 +28,8 @@ class Walk {
       boundaries_[s + 1].extent = extents(view.tile[s]);
     boundaries_[0].extent = extents(view.unit);
     for (int s = 0; s < view.levels; ++s) {
-      boundaries_[s].offsets =
-          instance_offsets(model, tensor, view.tile_below(s), view.nest.levels[s].x,
-                           view.nest.levels[s].y);
+      boundaries_[s].offsets = instance_offsets(model, tensor, view.tile_below(s),
+                                                view.nest.levels[s].x, view.nest.levels[s].y);
       boundaries_[s].width = static_cast<std::size_t>(grid_width(model, s, view.nest.levels[s].x));
     }
   }
@@ -144,7 +143,7 @@ class Walk {
     std::int64_t met = 0;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       ++all[pieces[i].position];
-      if (!boundary.last.empty() && size > 0 && from_neighbour(boundary, pieces[i], i))
+      if (s > 0 && !boundary.last.empty() && size > 0 && from_neighbour(boundary, pieces[i], i))
         ++met;
       else
         ++unmet[pieces[i].position];

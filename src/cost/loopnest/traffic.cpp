@@ -155,9 +155,9 @@ std::int64_t grid_width(const LoopNestModel& model, int s, const LoopBlock& x) {
 }
 
 bool links_can_fire(const LoopNestModel& model, int t, int s, const Extents& tile,
-                    const LoopBlock& x, const LoopBlock& y,
-                    std::span<const TemporalLoop> outside) {
-  if (model.is_simple(t) || outside.empty())
+                    const LoopBlock& x, const LoopBlock& y, std::span<const TemporalLoop> outside) {
+  // MACs hold nothing that a neighbour could ask for.
+  if (model.is_simple(t) || s == 0 || outside.empty())
     return false;
   const std::int64_t width = grid_width(model, s, x);
   std::int64_t instances = 1;
