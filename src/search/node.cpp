@@ -52,15 +52,6 @@ NestBrancher::NestBrancher(const MapSpace& space, const cost::Pricing& pricing, 
       }
     }
   }
-  for (int t = 0; t < tensors_; ++t) {
-    for (const auto& axis : model_.problem().tensors[t].axes) {
-      for (const ir::ProjectionTerm& term : axis)
-        sliding_[t] |= axis.size() > 1 ? 1U << term.dim : 0U;
-    }
-    // Axes that share a dimension are beyond these bounds: nothing counts as plain.
-    if (!model_.is_simple(t) && sliding_[t] == 0)
-      sliding_[t] = model_.relevant(t);
-  }
 }
 
 bool NestBrancher::start(std::int64_t keep, NestNode& root) {
@@ -220,7 +211,7 @@ bool NestBrancher::decide_spatial(int s, const Factors& factors, const NestNode&
       open.distinct *= cost::distinct_tiles(model_, t, tile, before.rest);
       open.fanout *= used;
       for (int d = 0; d < dims_; ++d) {
-        if (has(model_.relevant(t), d) && !has(sliding_[t], d))
+        if (has(model_.relevant(t), d) && !has(model_.sliding(t), d))
           open.plain *= factors[d];
       }
       open.linked = open.linked || cost::links_can_fire(model_, t, s, tile, child.level.x,
@@ -245,7 +236,7 @@ double NestBrancher::least_traffic(int t, const Extents& tile) const {
   double runs = 1;
   bool moved = false;
   for (const cost::TemporalLoop& loop : outside()) {
-    if (has(sliding_[t], loop.dim))
+    if (has(model_.sliding(t), loop.dim))
       slid[loop.dim] *= loop.bound;
     else if (has(model_.relevant(t), loop.dim) || moved)
       runs *= static_cast<double>(loop.bound);
@@ -277,7 +268,7 @@ double NestBrancher::least_distinct(int t, int block, const Extents& rest) const
   const MapSpace::Place& here = place(block, false);
   double shared = 1;
   for (int d = 0; d < dims_; ++d) {
-    if (!has(model_.relevant(t), d) || has(sliding_[t], d))
+    if (!has(model_.relevant(t), d) || has(model_.sliding(t), d))
       shared *= static_cast<double>(here.slot[d].free ? std::min(rest[d], here.slot[d].at_most)
                                                       : here.slot[d].fixed);
   }

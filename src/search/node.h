@@ -120,8 +120,7 @@ class NestBrancher {
   // What the places inside spatial (0) and temporal (1) loops of a level can cover.
   std::array<std::array<std::array<Inside, cost::kMaxDims>, 2>, cost::kMaxLevels> inside_;
   std::array<std::array<Rate, cost::kMaxTensors>, cost::kMaxLevels> rates_;
-  std::array<std::uint32_t, cost::kMaxTensors> sliding_{};  // dimensions that share an axis
-  std::array<int, cost::kMaxTensors> innermost_{};          // level that keeps the tensor
+  std::array<int, cost::kMaxTensors> innermost_{};  // level that keeps the tensor
   std::array<int, cost::kMaxTensors> outermost_{};
   cost::CompactNest nest_;
   std::array<cost::TemporalLoop, cost::kMaxLevels * cost::kMaxDims> loops_;

@@ -168,10 +168,12 @@ class LoopNestModel {
     return tables_[tensor].coefficient[axis][dim];
   }
   int axes(int tensor) const { return tables_[tensor].axes; }
-  // Bit `dim` is set when the tensor depends on the dimension.
+  // Bit `dim` is set when the tensor depends on the dimension and that has more than one step.
   std::uint32_t relevant(int tensor) const { return tables_[tensor].relevant; }
   // No axis sums two dimensions and none stands on two axes: tiles never overlap.
-  bool is_simple(int tensor) const { return tables_[tensor].simple; }
+  bool is_simple(int tensor) const { return tables_[tensor].sliding == 0; }
+  // Bit `dim` is set when the dimension shares an axis with another, or two axes.
+  std::uint32_t sliding(int tensor) const { return tables_[tensor].sliding; }
   bool read_write(int tensor) const { return problem_.tensors[tensor].read_write; }
   // Values in the box that the extents of all dimensions span; saturates.
   std::int64_t volume(int tensor, const std::int64_t* extents) const;
@@ -179,8 +181,8 @@ class LoopNestModel {
  private:
   struct TensorTable {
     int axes = 0;
-    bool simple = true;
     std::uint32_t relevant = 0;
+    std::uint32_t sliding = 0;
     std::array<std::array<std::int64_t, kMaxDims>, kMaxAxes> coefficient{};
   };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <bit>
 #include <map>
 
 #include "tessera/core/error.h"
@@ -34,15 +35,20 @@ LoopNestModel::LoopNestModel(ir::LoopProblem problem, hw::SpatialUnit unit)
     TensorTable& table = tables_[t];
     table.axes = static_cast<int>(tensor.axes.size());
     for (int axis = 0; axis < table.axes; ++axis) {
+      std::uint32_t moving = 0;  // dimensions with more than one step
       for (const ir::ProjectionTerm& term : tensor.axes[axis]) {
         const std::uint32_t bit = 1U << term.dim;
-        if (tensor.axes[axis].size() > 1 || (table.relevant & bit) != 0)
-          table.simple = false;
-        table.relevant |= bit;
+        if (problem_.dims[term.dim].bound > 1)
+          moving |= bit;
         table.coefficient[axis][term.dim] += term.coefficient;
         check_limit(fmt::format("as a coefficient of {}", problem_.dims[term.dim].name),
                     static_cast<std::size_t>(term.coefficient), 1 << 24);
       }
+      // Windows slide where an axis sums dimensions; axes that share one depend on each other.
+      if (std::popcount(moving) > 1)
+        table.sliding |= moving;
+      table.sliding |= (table.relevant & moving) != 0 ? table.relevant | moving : 0;
+      table.relevant |= moving;
     }
   }
 }

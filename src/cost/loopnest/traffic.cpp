@@ -169,6 +169,7 @@ bool links_can_fire(const LoopNestModel& model, int t, int s, const Extents& til
   std::vector<AxisVector> offsets;
   if (in_rows)
     offsets = instance_offsets(model, t, tile, x, y);
+  const bool still = (model.relevant(t) >> outside[0].dim & 1U) == 0;
   AxisVector passed{};
   for (const TemporalLoop& loop : outside) {
     AxisVector move{};
@@ -177,6 +178,9 @@ bool links_can_fire(const LoopNestModel& model, int t, int s, const Extents& til
       move[a] = step - passed[a];
       passed[a] += step;
     }
+    // A tile that stays where it is asks for nothing, unless the model forgot that it was there.
+    if (still && move == AxisVector{})
+      continue;
     if (in_rows ? grid_meets(offsets, static_cast<std::size_t>(width), move)
                 : line_meets(model, t, tile, x, y, move))
       return true;
