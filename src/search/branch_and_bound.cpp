@@ -6,6 +6,8 @@
 #include <limits>
 #include <memory>
 
+#include "tessera/core/rng.h"
+
 #include "incumbent.h"
 
 namespace tessera::search {
@@ -17,6 +19,10 @@ constexpr int kQueuedLevels = 2;
 constexpr std::size_t kMaxBatch = 64;
 // Beyond this many waiting nodes, taken ones are searched to the end instead of queueing children.
 constexpr std::size_t kMaxQueue = 100'000;
+// A node with more children than this is not searched to its end, for want of memory.
+constexpr std::size_t kMaxChildren = 100'000;
+// Draws from the whole space that give the first incumbent.
+constexpr std::int64_t kFirstDraws = 1000;
 
 struct QueuedNode {
   NestNode node;
@@ -60,6 +66,11 @@ class Worker {
       queue_children(s, queued);
     else
       search(s, queued.node);
+    // Only the workers that run hold large lists.
+    for (auto& children : children_) {
+      if (children.capacity() > kMaxChildren / 8)
+        children = {};
+    }
     return outcome;
   }
 
@@ -68,11 +79,23 @@ class Worker {
     return prune_ && outcome_->incumbent.refuses(bound);
   }
 
-  void queue_children(int s, const QueuedNode& queued) {
+  void expand(int s, const NestNode& node) {
     auto& children = children_[static_cast<std::size_t>(s)];
-    brancher_.expand(
-        s, queued.node, [&](const NestBound& b) { return refuses(b); }, children);
-    for (const NestBrancher::Child& child : children) {
+    bool halt = false;
+    const auto refuse = [&](const NestBound& bound) {
+      halt = halt || children.size() >= kMaxChildren || must_halt();
+      return halt || refuses(bound);
+    };
+    brancher_.expand(s, node, refuse, halt, children);
+    outcome_->finished = outcome_->finished && !halt;
+  }
+
+  // The clock is looked at now and then.
+  bool must_halt() { return ++steps_ % 256 == 0 && must_stop(options_); }
+
+  void queue_children(int s, const QueuedNode& queued) {
+    expand(s, queued.node);
+    for (const NestBrancher::Child& child : children_[static_cast<std::size_t>(s)]) {
       QueuedNode next{.node = child.node, .levels = queued.levels, .keep = queued.keep};
       next.levels.push_back(child.level);
       next.value = outcome_->incumbent.value(child.node.bound);
@@ -85,13 +108,12 @@ class Worker {
       evaluate();
       return;
     }
-    if (!outcome_->finished || (++steps_ % 64 == 0 && must_stop(options_))) {
+    if (must_stop(options_)) {
       outcome_->finished = false;
       return;
     }
-    auto& children = children_[static_cast<std::size_t>(s)];
-    brancher_.expand(
-        s, node, [&](const NestBound& b) { return refuses(b); }, children);
+    expand(s, node);
+    const auto& children = children_[static_cast<std::size_t>(s)];
     std::vector<std::pair<double, std::uint32_t>> order(children.size());
     for (std::uint32_t i = 0; i < order.size(); ++i)
       order[i] = {prune_ ? outcome_->incumbent.value(children[i].node.bound) : 0, i};
@@ -169,6 +191,23 @@ void fill_queue(const MapSpace& space, const cost::Pricing& pricing, const Incum
   }
 }
 
+void draw_first(const MapSpace& space, const cost::Pricing& pricing,
+                const NestSearchOptions& options, BranchAndBoundResult& result) {
+  const Rng rng = Rng(options.seed).split("first nests");
+  const auto size = static_cast<std::uint64_t>(space.size());
+  for (std::int64_t i = 0; i < kFirstDraws && !must_stop(options); ++i) {
+    const auto nest =
+        space.nest(static_cast<std::int64_t>(rng.split(static_cast<std::uint64_t>(i)).below(size)));
+    if (!nest)
+      continue;
+    ++result.evaluated;
+    if (const auto summary = space.model().evaluate(*nest, pricing)) {
+      ++result.valid;
+      result.incumbent.offer(*nest, *summary);
+    }
+  }
+}
+
 std::vector<QueuedNode> next_batch(Queue& queue, std::size_t most, const Incumbent& incumbent,
                                    bool prune) {
   std::vector<QueuedNode> batch;
@@ -190,6 +229,8 @@ BranchAndBoundResult branch_and_bound(const MapSpace& space, const cost::Pricing
     if (const auto summary = space.model().evaluate(hint, pricing))
       result.incumbent.offer(hint, *summary);
   }
+  if (prune)
+    draw_first(space, pricing, options, result);
   Queue queue;
   fill_queue(space, pricing, result.incumbent, queue);
   const int threads = std::max(options.threads, 1);

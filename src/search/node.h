@@ -60,10 +60,11 @@ class NestBrancher {
   bool start(std::int64_t keep, NestNode& root);
   // Takes the outer levels of another path.
   void restore(const cost::CompactNest& nest, int decided);
-  // All children of `node`, whose levels below `s` + 1 are open, that `keeps` does not refuse; in
-  // the order of their generation.
+  // All children of `node`, whose levels below `s` + 1 are open, that `refuse(bound)` lets pass, in
+  // the order of their generation. Ends early, without the rest, once `halt` is set.
   template <typename Refuse>
-  void expand(int s, const NestNode& node, const Refuse& refuse, std::vector<Child>& children);
+  void expand(int s, const NestNode& node, const Refuse& refuse, const bool& halt,
+              std::vector<Child>& children);
   // Goes down to a child of level `s`, which leaves `rest` to the levels below; leave() comes back.
   void enter(int s, const cost::CompactNest::Level& level, const cost::Extents& rest);
   std::size_t loop_mark() const { return loop_begin_; }
@@ -159,11 +160,13 @@ void NestBrancher::each_factors(int s, bool temporal, const cost::Extents& rest,
 }
 
 template <typename Refuse>
-void NestBrancher::expand(int s, const NestNode& node, const Refuse& refuse,
+void NestBrancher::expand(int s, const NestNode& node, const Refuse& refuse, const bool& halt,
                           std::vector<Child>& children) {
   children.clear();
   Child child;
   each_factors(s, /*temporal=*/true, node.rest, [&](const Factors& temporal) {
+    if (halt)
+      return;
     std::uint32_t looped = 0;
     NestNode within = node;
     for (int d = 0; d < dims_; ++d) {
@@ -171,6 +174,8 @@ void NestBrancher::expand(int s, const NestNode& node, const Refuse& refuse,
       within.rest[d] /= temporal[d];
     }
     for (const std::vector<int>& order : space_.orders(s, looped)) {
+      if (halt)
+        return;
       child.level = nest_.levels[s];
       child.level.temporal.count = 0;
       for (const int d : order)
