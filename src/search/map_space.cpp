@@ -304,40 +304,45 @@ Expected<cost::CompactNest, cost::Rejection> MapSpace::nest(std::int64_t factori
           used < levels_[s].min_used ? levels_[s].min_used
                                      : model_.unit().fanout_x(s) * model_.unit().fanout_y(s)});
     }
-    // The order of all dimensions; unit factors are left out of the nest.
-    std::vector<int> middle = free_dims(s);
+    std::int64_t rank = 0;
     if (levels_[s].orders_matter) {
-      const std::int64_t count = factorial(middle.size());
-      std::int64_t rank = permutation % count;
+      const std::int64_t count = factorial(free_dims(s).size());
+      rank = permutation % count;
       permutation /= count;
-      for (std::size_t i = 0; i + 1 < middle.size(); ++i) {
-        const std::int64_t block = factorial(middle.size() - 1 - i);
-        const auto pick = static_cast<std::ptrdiff_t>(rank / block);
-        rank %= block;
-        std::rotate(middle.begin() + static_cast<std::ptrdiff_t>(i),
-                    middle.begin() + static_cast<std::ptrdiff_t>(i) + pick,
-                    middle.begin() + static_cast<std::ptrdiff_t>(i) + pick + 1);
-      }
     }
-    std::uint32_t placed = 0;
-    const auto push = [&](int d) {
-      if ((placed >> d & 1U) == 0 && factors[2 * s + 1][d] > 1)
+    for (const int d : ranked_order(s, rank)) {
+      if (factors[2 * s + 1][d] > 1)
         level.temporal.push(d, factors[2 * s + 1][d]);
-      placed |= 1U << d;
-    };
-    for (const int d : levels_[s].temporal.inner)
-      push(d);
-    for (const int d : middle)
-      push(d);
-    // Fixed loops that no order names stand between.
-    for (int d = 0; d < model_.dims(); ++d) {
-      if (std::ranges::find(levels_[s].temporal.outer, d) == levels_[s].temporal.outer.end())
-        push(d);
     }
-    for (const int d : levels_[s].temporal.outer)
-      push(d);
   }
   return nest;
+}
+
+// All dimensions, inner to outer, in the order number `rank` of those of a level's temporal loops.
+std::vector<int> MapSpace::ranked_order(int s, std::int64_t rank) const {
+  std::vector<int> middle = free_dims(s);
+  for (std::size_t i = 0; i + 1 < middle.size(); ++i) {
+    const std::int64_t block = factorial(middle.size() - 1 - i);
+    const auto from = middle.begin() + static_cast<std::ptrdiff_t>(i);
+    const auto pick = from + static_cast<std::ptrdiff_t>(rank / block);
+    rank %= block;
+    std::rotate(from, pick, pick + 1);
+  }
+  std::vector<int> order;
+  const auto add = [&](int d) {
+    if (std::ranges::find(order, d) == order.end())
+      order.push_back(d);
+  };
+  const Place& place = levels_[s].temporal;
+  std::ranges::for_each(place.inner, add);
+  std::ranges::for_each(middle, add);
+  // Fixed loops that no order names stand between.
+  for (int d = 0; d < model_.dims(); ++d) {
+    if (std::ranges::find(place.outer, d) == place.outer.end())
+      add(d);
+  }
+  std::ranges::for_each(place.outer, add);
+  return order;
 }
 
 bool MapSpace::lay_out(int s, const std::array<std::int64_t, cost::kMaxDims>& factors,

@@ -125,8 +125,7 @@ class Pricing {
 // Thread-safe after construction; all results are functions of the arguments alone.
 class LoopNestModel {
  public:
-  // UnsupportedError when the problem or unit exceeds the limits above; ConfigError when a width is
-  // above a level's word width is left to pricing().
+  // UnsupportedError when the problem or unit exceeds the limits above.
   LoopNestModel(ir::LoopProblem problem, hw::SpatialUnit unit);
 
   const ir::LoopProblem& problem() const { return problem_; }
@@ -186,7 +185,10 @@ class LoopNestModel {
     std::array<std::array<std::int64_t, kMaxDims>, kMaxAxes> coefficient{};
   };
 
-  friend class NestCounter;
+  plan::LoopNestCost breakdown(const NestCounts& counts, const Pricing& pricing) const;
+  // Without leakage, which depends on all levels' cycles.
+  plan::NestLevelCost level_breakdown(int level, const NestCounts& counts,
+                                      const Pricing& pricing) const;
 
   ir::LoopProblem problem_;
   hw::SpatialUnit unit_;

@@ -79,6 +79,7 @@ class MapSpace {
   void resolve_keeps();
   void split_dimension(int dim);
   std::vector<int> free_dims(int level) const;
+  std::vector<int> ranked_order(int level, std::int64_t rank) const;
 
   const cost::LoopNestModel& model_;
   std::vector<Level> levels_;

@@ -64,9 +64,9 @@ bool NestCounter::links_can_fire(int t) const {
       continue;
     const int first = view_.first_outside(s - 1);
     const CompactNest::Level& level = view_.nest.levels[s];
-    if (cost::links_can_fire(model_, t, s, view_.tile_below(s), level.x, level.y,
-                             {view_.loops.data() + first,
-                              static_cast<std::size_t>(view_.loop_count - first)}))
+    if (cost::links_can_fire(
+            model_, t, s, view_.tile_below(s), level.x, level.y,
+            {view_.loops.data() + first, static_cast<std::size_t>(view_.loop_count - first)}))
       return true;
   }
   return false;

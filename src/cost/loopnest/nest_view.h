@@ -41,7 +41,8 @@ struct NestView {
   std::array<std::int64_t, kMaxLevels> spatial{};  // used fan-out of level s
 };
 
-// Offsets of a tensor's tile on the instances that spatial loops feed: X fastest, inner loops first.
+// Offsets of a tensor's tile on the instances that spatial loops feed: X fastest, inner loops
+// first.
 std::vector<AxisVector> instance_offsets(const LoopNestModel& model, int tensor,
                                          const Extents& tile, const LoopBlock& x,
                                          const LoopBlock& y);

@@ -207,9 +207,11 @@ Expected<plan::LoopNestCost> LoopNestModel::cost(const plan::LoopNest& nest, con
   count(compact, counts, fills);
   if (const auto rejection = check_capacity(counts, prices))
     return tl::unexpected(explain(*rejection));
-  const NestSummary summary = price(counts, prices);
-  const std::int64_t compute = ceil_divide(counts.iterations, prices.macs_per_cycle());
+  return breakdown(counts, prices);
+}
 
+plan::LoopNestCost LoopNestModel::breakdown(const NestCounts& counts, const Pricing& prices) const {
+  const NestSummary summary = price(counts, prices);
   plan::LoopNestCost cost;
   cost.macs = macs_;
   cost.mac_instances = counts.mac_instances;
@@ -222,43 +224,50 @@ Expected<plan::LoopNestCost> LoopNestModel::cost(const plan::LoopNest& nest, con
   cost.energy_pj = cost.mac_pj;
   cost.area_um2 = unit_.mac.area_um2 * static_cast<double>(unit_.mac.instances);
   for (int s = 0; s < levels(); ++s) {
-    const hw::StorageLevel& level = unit_.levels[s];
-    plan::NestLevelCost row;
-    row.name = level.name;
-    row.instances = counts.instances[s];
-    row.clusters = used_clusters(level, row.instances);
-    Demand demand;
-    for (int t = 0; t < tensors(); ++t) {
-      if ((counts.keep[s] >> t & 1U) == 0)
-        continue;
-      const TensorCounts& at = counts.at[s][t];
-      const std::int64_t per_word =
-          prices.values_per_word(s, t, s == outermost_kept(counts, levels(), t));
-      const Words words = packed(at, per_word);
-      demand.add(words, static_cast<double>(compute));
-      row.traffic.push_back(
-          {.tensor = problem_.tensors[t].name,
-           .tile = at.tile,
-           .partition = at.partition,
-           .capacity_words = ceil_divide(at.tile, per_word),
-           .values_per_word = per_word,
-           .reads = words.reads,
-           .fills = words.fills,
-           .updates = words.updates,
-           .temporal_reductions = ceil_divide(at.reductions, per_word),
-           .energy_pj = traffic_pj(level, words) * static_cast<double>(row.clusters)});
-      row.energy_pj += row.traffic.back().energy_pj;
-    }
-    row.slowdown = demand.slowdown(level);
-    row.cycles = stretched(compute, row.slowdown);
-    row.leakage_pj =
-        level.leak_pj * static_cast<double>(summary.cycles) * static_cast<double>(row.instances);
+    plan::NestLevelCost row = level_breakdown(s, counts, prices);
+    row.leakage_pj = unit_.levels[s].leak_pj * static_cast<double>(summary.cycles) *
+                     static_cast<double>(row.instances);
     row.energy_pj += row.leakage_pj;
     cost.energy_pj += row.energy_pj;
-    cost.area_um2 += level.area_um2 * static_cast<double>(level.instances);
+    cost.area_um2 += unit_.levels[s].area_um2 * static_cast<double>(unit_.levels[s].instances);
     cost.levels.push_back(std::move(row));
   }
   return cost;
+}
+
+plan::NestLevelCost LoopNestModel::level_breakdown(int s, const NestCounts& counts,
+                                                   const Pricing& prices) const {
+  const hw::StorageLevel& level = unit_.levels[s];
+  const std::int64_t compute = ceil_divide(counts.iterations, prices.macs_per_cycle());
+  plan::NestLevelCost row;
+  row.name = level.name;
+  row.instances = counts.instances[s];
+  row.clusters = used_clusters(level, row.instances);
+  Demand demand;
+  for (int t = 0; t < tensors(); ++t) {
+    if ((counts.keep[s] >> t & 1U) == 0)
+      continue;
+    const TensorCounts& at = counts.at[s][t];
+    const std::int64_t per_word =
+        prices.values_per_word(s, t, s == outermost_kept(counts, levels(), t));
+    const Words words = packed(at, per_word);
+    demand.add(words, static_cast<double>(compute));
+    row.traffic.push_back(
+        {.tensor = problem_.tensors[t].name,
+         .tile = at.tile,
+         .partition = at.partition,
+         .capacity_words = ceil_divide(at.tile, per_word),
+         .values_per_word = per_word,
+         .reads = words.reads,
+         .fills = words.fills,
+         .updates = words.updates,
+         .temporal_reductions = ceil_divide(at.reductions, per_word),
+         .energy_pj = traffic_pj(level, words) * static_cast<double>(row.clusters)});
+    row.energy_pj += row.traffic.back().energy_pj;
+  }
+  row.slowdown = demand.slowdown(level);
+  row.cycles = stretched(compute, row.slowdown);
+  return row;
 }
 
 }  // namespace tessera::cost
