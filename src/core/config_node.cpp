@@ -52,11 +52,11 @@ class TreeBuilder : public YAML::EventHandler {
     add(mark, make(mark, Node::Kind::kNull), anchor);
   }
 
-  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     if (value.find('\0') != std::string::npos)
       refuse(mark, "a zero byte in a text");
-    Node node = make(mark, Node::Kind::kScalar);
+    Node node = make(mark, Node::Kind::kScalar, tag);
     node.text = value;
     add(mark, std::move(node), anchor);
   }
@@ -68,15 +68,15 @@ class TreeBuilder : public YAML::EventHandler {
     add(mark, anchored->second, 0);
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
-    open(mark, Node::Kind::kList, anchor);
+    open(make(mark, Node::Kind::kList, tag), mark, anchor);
   }
   void OnSequenceEnd() override { close(); }
 
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
-    open(mark, Node::Kind::kMap, anchor);
+    open(make(mark, Node::Kind::kMap, tag), mark, anchor);
   }
   void OnMapEnd() override { close(); }
 
@@ -94,20 +94,23 @@ class TreeBuilder : public YAML::EventHandler {
     throw ConfigError({document_.file, mark.line + 1, mark.column + 1}, message);
   }
 
-  static Node make(const YAML::Mark& mark, Node::Kind kind) {
+  static Node make(const YAML::Mark& mark, Node::Kind kind, const std::string& tag = {}) {
     Node node;
     node.kind = kind;
+    // The parser says "?" for no tag and "!" for a quoted text.
+    if (tag.size() > 1)
+      node.tag = tag;
     node.line = mark.line + 1;
     node.column = mark.column + 1;
     return node;
   }
 
-  void open(const YAML::Mark& mark, Node::Kind kind, YAML::anchor_t anchor) {
+  void open(Node node, const YAML::Mark& mark, YAML::anchor_t anchor) {
     if (!open_.empty() && open_.back().node.kind == Node::Kind::kMap && !open_.back().has_key)
       refuse(mark, "a key must be plain text, found a list or a map");
     if (open_.size() >= kMaxDepth)
       refuse(mark, fmt::format("nested deeper than {} levels", kMaxDepth));
-    open_.push_back({make(mark, kind), anchor, false, {}, {}});
+    open_.push_back({std::move(node), anchor, false, {}, {}});
   }
 
   void close() {

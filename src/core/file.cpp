@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -72,6 +73,35 @@ std::string read_text(const fs::path& path) {
 
 std::vector<std::byte> read_bytes(const fs::path& path) {
   return read_all<std::vector<std::byte>>(path);
+}
+
+std::string read_gzip_text(const fs::path& path, std::size_t most_bytes) {
+  std::error_code code;
+  if (fs::is_directory(path, code))
+    fail(path, "read", EISDIR);
+  errno = 0;
+  // Reads plain files as they are, too.
+  const gzFile file = ::gzopen(path.c_str(), "rb");
+  if (file == nullptr)
+    fail(path, "read", errno != 0 ? errno : ENOMEM);
+  std::string content;
+  std::size_t used = 0;
+  int got = 0;
+  do {
+    content.resize(used + 65536);
+    got = ::gzread(file, content.data() + used, 65536);
+    used += static_cast<std::size_t>(std::max(got, 0));
+  } while (got > 0 && used <= most_bytes);
+  int error = Z_OK;
+  const std::string reason = ::gzerror(file, &error);
+  const bool whole = ::gzclose(file) == Z_OK && got >= 0 && error == Z_OK;
+  if (used > most_bytes)
+    throw IoError(fmt::format("{}: more than {} bytes of text", path.string(), most_bytes));
+  if (!whole)
+    throw IoError(fmt::format("{}: cannot decompress: {}", path.string(),
+                              reason.empty() ? "the file ends too early" : reason));
+  content.resize(used);
+  return content;
 }
 
 void write_atomic(const fs::path& path, std::string_view content) {

@@ -16,6 +16,7 @@ struct Node {
   std::string text;            // of a scalar, unquoted
   std::vector<Node> children;  // a list's items, or a map's entries in the file's order
   std::string key;             // of an entry of a map
+  std::string tag;             // "!Name" as written in front of the value; empty: none
   int line = 0;                // lines and columns count from 1
   int column = 0;
   int key_line = 0;
@@ -56,7 +57,7 @@ struct Document {
 // 64 levels or, aliases expanded, more than a million values or 64 MiB of text.
 Document parse_yaml(std::string_view text, const std::string& file);
 
-// The node as a YAML document; parse_yaml() of it gives the same node, places aside.
+// The node as a YAML document; parse_yaml() of it gives the same node, places and tags aside.
 std::string write_yaml(const Node& node);
 
 }  // namespace tessera::config

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a fuzz target without libFuzzer: fuzz_X SECONDS SEED_FILES…. Every round changes one of the
+// files in a few places: other bytes, pieces of the same or another file, words that matter.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "tessera/core/file.h"
+#include "tessera/core/rng.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+namespace {
+
+using tessera::Rng;
+
+const std::vector<std::string> kWords = {"0",
+                                         "-1",
+                                         "9223372036854775807",
+                                         "1e400",
+                                         "[",
+                                         "]",
+                                         "{}",
+                                         "!",
+                                         "&a ",
+                                         "*a",
+                                         ": ",
+                                         "\n",
+                                         "- ",
+                                         "'",
+                                         "null",
+                                         "~",
+                                         "[1..99999999]"};
+
+std::string mutated(const std::vector<std::string>& seeds, Rng& rng) {
+  std::string text = seeds[rng.below(seeds.size())];
+  for (std::uint64_t n = 1 + rng.below(4); n > 0; --n) {
+    const std::size_t at = rng.below(text.size() + 1);
+    const std::size_t length = std::min<std::size_t>(rng.below(24), text.size() - at);
+    switch (rng.below(4)) {
+      case 0:
+        text.replace(at, length, kWords[rng.below(kWords.size())]);
+        break;
+      case 1:
+        text.erase(at, length);
+        break;
+      case 2: {
+        const std::string& other = seeds[rng.below(seeds.size())];
+        text.insert(at, other.substr(rng.below(other.size() + 1), rng.below(80)));
+        break;
+      }
+      default:
+        if (at < text.size())
+          text[at] = static_cast<char>(rng.below(256));
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3) {
+    std::fprintf(stderr, "usage: %s SECONDS SEED_FILES...\n", argv[0]);
+    return 2;
+  }
+  std::vector<std::string> seeds;
+  for (int i = 2; i < argc; ++i)
+    seeds.push_back(tessera::read_text(argv[i]));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(std::atoi(argv[1]));
+  Rng rng(1);
+  long rounds = 0;
+  for (; std::chrono::steady_clock::now() < end; ++rounds) {
+    const std::string text = mutated(seeds, rng);
+    LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+  }
+  std::printf("%ld inputs\n", rounds);
+  return 0;
+}
