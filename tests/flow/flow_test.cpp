@@ -91,9 +91,10 @@ TEST(Architectures, HaveThePublishedSizes) {
   EXPECT_EQ(macs, 12501632);  // 12.50 M
   EXPECT_EQ(ir::workload(make_architecture("resnet20", {1, 3, 32, 32}, 10, Rng(1))).layers.size(),
             22U);
-  EXPECT_THAT(
-      message_of<UsageError>([] { make_architecture("resnet9", {1, 3, 32, 32}, 10, Rng(1)); }),
-      HasSubstr("resnet8"));
+  EXPECT_THAT(message_of<UsageError>([] {
+                make_architecture("resnet9", {1, 3, 32, 32}, 10, Rng(1));
+              }),
+              HasSubstr("resnet8"));
 }
 
 TEST(RunFolder, KeepsCheckpointsOfOneRun) {

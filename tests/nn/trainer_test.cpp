@@ -101,8 +101,8 @@ TEST_P(EachOptimizer, RefusesStatesOfOtherShapes) {
 INSTANTIATE_TEST_SUITE_P(All, EachOptimizer,
                          ::testing::Values(Optimizer::kSgd, Optimizer::kRelativeAdam));
 
-// A channel whose weights are smaller, and which something behind scales up again, moves by the same
-// share of its size.
+// A channel whose weights are smaller, and which something behind scales up again, moves by the
+// same share of its size.
 TEST(RelativeAdam, StepsAreRelativeToEachChannel) {
   const Dataset data = noise_images();
   const auto relative_change = [&](const Tensor& factor) {
@@ -111,12 +111,10 @@ TEST(RelativeAdam, StepsAreRelativeToEachChannel) {
     // One RMS for all, so that no channel is near the least that counts.
     const Tensor weight = (start / start.square().mean({1}, true).sqrt() * factor).clone();
     const Tensor before = weight.clone();
-    Trainer trainer({weight}, data, kHalf,
-                    {.optimizer = Optimizer::kRelativeAdam,
-                     .steps = 1,
-                     .batch = 10,
-                     .weight_decay = 0},
-                    Rng(1), nullptr);
+    Trainer trainer(
+        {weight}, data, kHalf,
+        {.optimizer = Optimizer::kRelativeAdam, .steps = 1, .batch = 10, .weight_decay = 0}, Rng(1),
+        nullptr);
     trainer.step([&](const Batch& batch) {
       const Tensor logits = batch.x.flatten(1).matmul((weight / factor).t());
       const Tensor loss = trainer.loss(logits, batch);
