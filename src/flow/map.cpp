@@ -12,7 +12,6 @@
 
 #include "tessera/core/error.h"
 #include "tessera/core/file.h"
-#include "tessera/core/hash.h"
 #include "tessera/core/progress.h"
 #include "tessera/core/units.h"
 #include "tessera/flow/baselines.h"

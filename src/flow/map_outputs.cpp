@@ -4,11 +4,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "tessera/core/error.h"
 #include "tessera/core/file.h"
 #include "tessera/flow/inputs.h"
 #include "tessera/onnx/export.h"

@@ -2,15 +2,9 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
-#include <map>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "tessera/flow/settings.h"
-#include "tessera/hw/platform.h"
-#include "tessera/ir/graph.h"
 #include "tessera/nn/train/mapped_network.h"
 #include "tessera/plan/run_record.h"
 

@@ -68,8 +68,6 @@ class Trainer {
   std::int64_t steps_done() const { return step_; }
   bool done() const { return step_ >= options_.steps; }
   const TrainingOptions& options() const { return options_; }
-  // Images seen so far, each backward pass of a batch counted by the caller's `passes`.
-  std::int64_t images_per_step() const { return options_.batch; }
 
   // Parameters, moments of their gradients and step; restore() throws IoError when the shapes
   // differ.
