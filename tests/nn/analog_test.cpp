@@ -19,7 +19,7 @@
 namespace tessera::nn {
 namespace {
 
-using test::generator;
+using test::stream;
 using test::largest_difference;
 using test::OneLayer;
 
@@ -47,8 +47,8 @@ constexpr TileSpec kExactTile{.rows = 512, .columns = 512, .dac_bits = 0, .adc_b
 AnalogKernel chip_of(const TileSpec& tile, const AnalogPreset& preset, const OneLayer& layer,
                      std::uint64_t chip, std::uint64_t reads) {
   AnalogKernel kernel(tile, preset, 100, torch::kCPU);
-  kernel.set_generator(generator(reads));
-  kernel.program(layer.weight, generator(chip));
+  kernel.set_noise(stream(reads));
+  kernel.program(layer.weight, stream(chip));
   return kernel;
 }
 
@@ -126,7 +126,7 @@ class Devices : public testing::TestWithParam<const char*> {
 
 TEST_P(Devices, ProgrammingHasTheFormulasMoments) {
   for (const double w : {0.3, -0.6, 0.9}) {
-    at::Generator chip = generator(40);
+    NoiseStream chip = stream(40);
     const detail::DevicePairs pairs(noise(), torch::full({kDraws}, w), chip);
     const double g = std::abs(w) * noise().g_max();
     const double sigma =
@@ -143,11 +143,11 @@ TEST_P(Devices, ProgrammingHasTheFormulasMoments) {
 TEST_P(Devices, ReadNoiseHasTheFormulasMoments) {
   // Reads of one chip at one time differ by read noise alone. The device that holds zero adds to
   // it; here it was cut off to exactly zero.
-  at::Generator chip = generator(41);
+  NoiseStream chip = stream(41);
   const std::int64_t devices = 400;
   const detail::DevicePairs pairs(noise(), torch::full({devices}, 0.7), chip);
   const Tensor programmed = pairs.programmed(noise());
-  at::Generator reads = generator(42);
+  NoiseStream reads = stream(42);
   std::vector<Tensor> draws;
   for (int i = 0; i < 500; ++i)
     draws.push_back(pairs.read(noise(), 3600, reads));
@@ -162,13 +162,13 @@ TEST_P(Devices, ReadNoiseHasTheFormulasMoments) {
 
 TEST_P(Devices, DriftExponentsAreRecoveredByRegression) {
   const double w = 0.8;
-  at::Generator chip = generator(43);
+  NoiseStream chip = stream(43);
   const std::int64_t devices = 20000;
   const detail::DevicePairs pairs(noise(), torch::full({devices}, w), chip);
   // ln of the conductance against ln((t + t0)/t0), a line of slope -ν for each device.
   std::vector<double> logs;
   std::vector<Tensor> values;
-  at::Generator reads = generator(44);
+  NoiseStream reads = stream(44);
   for (const double seconds : {1e2, 1e3, 1e4, 1e5, 1e6, 1e7}) {
     logs.push_back(std::log((seconds + noise().t0_seconds()) / noise().t0_seconds()));
     values.push_back(pairs.read(noise(), seconds, reads).clamp_min(1e-6).log());
@@ -193,8 +193,8 @@ TEST_P(Devices, DriftExponentsAreRecoveredByRegression) {
 TEST_P(Devices, MomentsForTrainingAreThoseOfChips) {
   for (const double seconds : {0.0, 86400.0}) {
     for (const double w : {0.15, -0.5, 1.0}) {
-      at::Generator chip = generator(45);
-      at::Generator reads = generator(46);
+      NoiseStream chip = stream(45);
+      NoiseStream reads = stream(46);
       const detail::DevicePairs pairs(noise(), torch::full({kDraws}, w), chip);
       const Tensor draws =
           seconds > 0 ? pairs.read(noise(), seconds, reads) : pairs.programmed(noise());
@@ -280,7 +280,7 @@ TEST(AnalogKernel, ConvertsEveryTilesOutput) {
   AnalogPreset preset = ideal();
   preset.output_bound = 3;  // low enough to clip
   AnalogKernel kernel(tile, preset, 1.5, torch::kCPU);
-  kernel.program(layer.weight, generator(1));
+  kernel.program(layer.weight, stream(1));
   const Tensor expected = converters_written_out(layer, tile, 3, 1.5);
   const Tensor actual = kernel.forward(layer.call());
   // Sums in another order may fall on the other side of a rounding: a step for few outputs.
@@ -354,7 +354,7 @@ TEST(AnalogKernel, TrainingNoiseOnWeightsHasThePresetsSize) {
   layer.bias = torch::zeros({kDraws});
   AnalogKernel kernel(kExactTile, preset, 100, torch::kCPU);
   kernel.set_training(true);
-  kernel.set_generator(generator(60));
+  kernel.set_noise(stream(60));
   for (const double strength : {1.0, 0.5}) {
     kernel.set_strength(strength);
     const Tensor weights = kernel.forward(layer.call());
@@ -434,7 +434,7 @@ TEST(ReadOut, LoopsAgreeWithOperators) {
                               .strength = strength,
                               .gain = 1.5};
       const auto run = [&](torch::ScalarType type) {
-        at::Generator noise = generator(68);
+        NoiseStream noise = stream(68);
         Tensor in = y.to(type).requires_grad_();
         Tensor bias = torch::tensor({1.0F, 2.0F, 3.0F, 4.0F}).to(type).requires_grad_();
         const Tensor out = detail::read_out(in.clone(), bias, readout, noise);
@@ -460,7 +460,7 @@ TEST(AnalogKernel, GradientsAreThoseOfTheExactLayerInsideTheRanges) {
   preset.output_noise = 0.06;
   AnalogKernel kernel({.rows = 30}, preset, 10, torch::kCPU);
   kernel.set_training(true);
-  kernel.set_generator(generator(71));
+  kernel.set_noise(stream(71));
   const std::vector<Tensor> inputs{layer.x, layer.weight, layer.bias};
   const auto analog = torch::autograd::grad({(kernel.forward(layer.call()) * g).sum()}, inputs);
   const auto exact = torch::autograd::grad({(layer.exact() * g).sum()}, inputs);
@@ -481,7 +481,7 @@ TEST(ReadOut, ChannelsInnermostGivesEachColumnItsOwnNoiseAndAdc) {
   readout.full_scale = torch::tensor({1.0F, 2.0F, 0.5F, 3.0F, 1.5F});
   readout.levels = 15;
   readout.gain = 1.25;
-  at::Generator noise = generator(7);
+  NoiseStream noise = stream(7);
   EXPECT_TRUE(detail::read_out(innermost.clone(), bias, readout, noise)
                   .equal(detail::read_out(y.clone(), bias, readout, noise)));
   readout.full_scale = Tensor();

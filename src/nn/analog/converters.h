@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <ATen/core/Generator.h>
 #include <torch/types.h>
+
+#include "tessera/nn/tensor/noise_stream.h"
+
+#include "nn/gpu/strength.h"
 
 namespace tessera::nn::detail {
 
@@ -15,7 +18,7 @@ int converter_levels(int bits);
 // range: a scalar tensor on x's device. Gradients: to x, 1 inside the range and 1 - strength
 // outside (straight through the rounding); to range, Σ strength · sign(x) · gradient over what was
 // clamped, the derivative of the clamp.
-Tensor dac(const Tensor& x, const Tensor& range, int levels, double strength);
+Tensor dac(const Tensor& x, const Tensor& range, int levels, const Strength& strength);
 
 struct Readout {
   Tensor noise_sigma;  // [M], undefined: none
@@ -29,6 +32,6 @@ struct Readout {
 // gain · (v + strength · (adc(v) - v)) + bias with v = y + noise_sigma · N(0,1); bias may be
 // undefined. Writes over y, which must be the sole holder of its values (a convolution's fresh
 // output). Gradient to y: gain inside the ADC's range, gain · (1 - strength) outside.
-Tensor read_out(Tensor y, const Tensor& bias, const Readout& readout, at::Generator& generator);
+Tensor read_out(Tensor y, const Tensor& bias, const Readout& readout, NoiseStream& noise);
 
 }  // namespace tessera::nn::detail

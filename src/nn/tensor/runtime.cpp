@@ -18,6 +18,8 @@
 
 #include "tessera/core/error.h"
 
+#include "nn/gpu/launch.h"
+
 namespace tessera::nn {
 
 namespace {
@@ -92,6 +94,7 @@ torch::Device set_up_torch(const RuntimeOptions& options) {
         fmt::format("threads: {} is not a count; 0 means one per core", options.threads));
   keep_freed_memory();
   const torch::Device device = parse_device(options.device);
+  gpu::use_own_stream(device);
   const int threads = options.threads > 0
                           ? options.threads
                           : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));

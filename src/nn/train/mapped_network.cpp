@@ -46,12 +46,6 @@ std::string kernel_parameter_name(const std::string& layer, const plan::Path& pa
   return fmt::format("kernel.{}.{}.{}", layer, plan::to_string(path), index);
 }
 
-at::Generator make_generator(const Rng& rng, torch::Device device) {
-  at::Generator generator = at::globalContext().defaultGenerator(device).clone();
-  generator.set_current_seed(Rng(rng).next_u64());
-  return generator;
-}
-
 std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset& data,
                                           const Preprocessing& preprocessing, std::int64_t images) {
   const torch::NoGradGuard no_grad;
@@ -78,11 +72,11 @@ std::unique_ptr<LayerKernel> build_kernel(const plan::Path& path, const hw::Plat
   }
   const plan::Part& part = path.parts.front();
   if (const auto* real = std::get_if<format::Float>(&part.format)) {
-    return real->bits == 16 ? make_float16_kernel() : nullptr;
+    return real->bits == 16 ? make_float16_kernel(device) : nullptr;
   }
   if (const auto* integer = std::get_if<format::Integer>(&part.format)) {
     return std::make_unique<IntegerKernel>(integer->weight_bits,
-                                           input_code(integer->activation_bits));
+                                           input_code(integer->activation_bits), device);
   }
   const auto& analog = std::get<format::Analog>(part.format);
   const auto* unit = std::get_if<hw::AnalogUnit>(&hw::find_unit(platform, part.unit));
@@ -129,7 +123,7 @@ std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKerne
       noisy.emplace_back(i, kernel);
   }
   const auto top1 = [&] {
-    return accuracy(network, runner, split, preprocessing, kEvaluationBatch);
+    return accuracy(network, runner, split, preprocessing);
   };
   std::vector<plan::Accuracy> results;
   for (const double seconds : plan.seconds) {
@@ -146,8 +140,8 @@ std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKerne
     const Rng chip_rng = rng.split("chip").split(static_cast<std::uint64_t>(chip));
     for (const auto& [layer, kernel] : noisy) {
       kernel->program(network.layers()[layer].weight,
-                      make_generator(chip_rng.split("program").split(layer), network.device()));
-      kernel->set_generator(make_generator(chip_rng.split("read").split(layer), network.device()));
+                      NoiseStream(chip_rng.split("program").split(layer), network.device()));
+      kernel->set_noise(NoiseStream(chip_rng.split("read").split(layer), network.device()));
     }
     for (std::size_t t = 0; t < results.size(); ++t) {
       for (const auto& [layer, kernel] : noisy)
@@ -264,16 +258,18 @@ void MappedNetwork::train(Trainer& trainer, const Rng& rng,
     kernel->set_training(true);
     kernel->set_strength(1);
   }
+  if (!noise_seed_.defined())
+    noise_seed_ = NoiseStream::make_seed(network_.device());
   KernelRunner runner(kernels());
   Tensor loss;
   while (!trainer.done() && keep_going(trainer, loss)) {
     const Rng step_rng = rng.split("noise").split(static_cast<std::uint64_t>(trainer.steps_done()));
-    for (std::size_t i = 0; i < kernels_.size(); ++i) {
-      if (kernels_[i] != nullptr) {
-        kernels_[i]->set_generator(make_generator(step_rng.split(i), network_.device()));
+    NoiseStream::set_seed(noise_seed_, step_rng);
+    loss = trainer.recorded_step([&](const Batch& batch) {
+      for (std::size_t i = 0; i < kernels_.size(); ++i) {
+        if (kernels_[i] != nullptr)
+          kernels_[i]->set_noise(NoiseStream(noise_seed_, i));
       }
-    }
-    loss = trainer.step([&](const Batch& batch) {
       const Tensor value = trainer.loss(network_.forward(batch.x, runner), batch);
       value.backward();
       return value.detach();

@@ -88,13 +88,11 @@ class MappedNetwork {
   plan::Assignment assignment_;
   Network network_;
   std::vector<std::unique_ptr<LayerKernel>> kernels_;
+  Tensor noise_seed_;  // of training noise; steps recorded on a GPU read it
 };
 
 // Name of a kernel's parameter in weight files and checkpoints.
 std::string kernel_parameter_name(const std::string& layer, const plan::Path& path,
                                   std::size_t index);
-
-// A generator for `device` whose stream is the one that `rng` names.
-at::Generator make_generator(const Rng& rng, torch::Device device);
 
 }  // namespace tessera::nn
