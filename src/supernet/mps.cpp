@@ -112,19 +112,8 @@ class MpsRun {
     while (trainer_.steps_done() < end && observer_.keep_going()) {
       const std::int64_t step = trainer_.steps_done();
       const Rng step_rng = problem_.rng.split("step").split(static_cast<std::uint64_t>(step));
-      net_.prepare_training(step_rng.split("noise"), strengths());
-      const std::vector<Choice> choices = strict_fair_choices(counts_, step_rng.split("paths"));
-      if (net_.can_run_models_together()) {
-        net_.choose_models(choices);
-        last_loss = trainer_.recorded_step([this](const nn::Batch& batch) {
-          const nn::Batch repeated = batch.repeated(static_cast<std::int64_t>(models_per_step_));
-          const nn::Tensor loss = trainer_.loss(net_.forward_models(batch.x), repeated);
-          loss.backward();
-          return loss.detach();
-        });
-      } else {
-        last_loss = train_one_by_one(choices);
-      }
+      last_loss = net_.fair_step(trainer_, step_rng.split("noise"), strengths(),
+                                 strict_fair_choices(counts_, step_rng.split("paths")));
       if (step % 20 == 0) {
         trace({"supernet", step, "loss", nn::checked_loss(trainer_, last_loss)});
       }
@@ -133,20 +122,6 @@ class MpsRun {
         save();
     }
     save();
-  }
-
-  nn::Tensor train_one_by_one(const std::vector<Choice>& choices) {
-    return trainer_.step([&](const nn::Batch& batch) {
-        nn::Tensor sum = torch::zeros({}, batch.x.options());
-        for (const Choice& choice : choices) {
-          // The mean over the models, so that the rate means the same whatever their number.
-          const nn::Tensor loss = trainer_.loss(net_.forward(batch.x, choice), batch) /
-                                  static_cast<double>(choices.size());
-          loss.backward();
-          sum += loss.detach();
-        }
-        return sum;
-      });
   }
 
   // Accuracy drop of the network with one layer alone on one path, every other layer on its first

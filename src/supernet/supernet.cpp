@@ -142,10 +142,36 @@ void Supernet::prepare_training(const Rng& rng, const std::vector<std::vector<do
   }
 }
 
-bool Supernet::can_run_models_together() const {
+nn::Tensor Supernet::fair_step(nn::Trainer& trainer, const Rng& rng,
+                               const std::vector<std::vector<double>>& strength,
+                               const std::vector<Choice>& choices) {
+  prepare_training(rng, strength);
+  if (can_run_together(choices)) {
+    choose_models(choices);
+    const auto models = static_cast<std::int64_t>(choices.size());
+    return trainer.recorded_step([this, &trainer, models](const nn::Batch& batch) {
+      const nn::Tensor loss = trainer.loss(forward_models(batch.x), batch.repeated(models));
+      loss.backward();
+      return loss.detach();
+    });
+  }
+  return trainer.step([&](const nn::Batch& batch) {
+    nn::Tensor sum = torch::zeros({}, batch.x.options());
+    for (const Choice& choice : choices) {
+      // The mean over the models, so that the rate means the same whatever their number.
+      const nn::Tensor loss = trainer.loss(forward(batch.x, choice), batch) /
+                              static_cast<double>(choices.size());
+      loss.backward();
+      sum += loss.detach();
+    }
+    return sum;
+  });
+}
+
+bool Supernet::can_run_together(const std::vector<Choice>& choices) const {
   return network_.device().is_cuda() &&
          std::all_of(kernels_.begin(), kernels_.end(), [&](const auto& paths) {
-           return paths.size() == kernels_.front().size();
+           return paths.size() == choices.size();
          });
 }
 

@@ -252,29 +252,32 @@ void MappedNetwork::load_kernel_state(const TensorMap& state) {
 
 void MappedNetwork::train(Trainer& trainer, const Rng& rng,
                           const std::function<bool(const Trainer&, const Tensor&)>& keep_going) {
+  Tensor loss;
+  while (!trainer.done() && keep_going(trainer, loss))
+    loss = train_step(trainer, rng);
+}
+
+Tensor MappedNetwork::train_step(Trainer& trainer, const Rng& rng) {
+  if (!noise_seed_.defined())
+    noise_seed_ = NoiseStream::make_seed(network_.device());
+  NoiseStream::set_seed(
+      noise_seed_, rng.split("noise").split(static_cast<std::uint64_t>(trainer.steps_done())));
   for (const auto& kernel : kernels_) {
     if (kernel == nullptr)
       continue;
     kernel->set_training(true);
     kernel->set_strength(1);
   }
-  if (!noise_seed_.defined())
-    noise_seed_ = NoiseStream::make_seed(network_.device());
-  KernelRunner runner(kernels());
-  Tensor loss;
-  while (!trainer.done() && keep_going(trainer, loss)) {
-    const Rng step_rng = rng.split("noise").split(static_cast<std::uint64_t>(trainer.steps_done()));
-    NoiseStream::set_seed(noise_seed_, step_rng);
-    loss = trainer.recorded_step([&](const Batch& batch) {
-      for (std::size_t i = 0; i < kernels_.size(); ++i) {
-        if (kernels_[i] != nullptr)
-          kernels_[i]->set_noise(NoiseStream(noise_seed_, i));
-      }
-      const Tensor value = trainer.loss(network_.forward(batch.x, runner), batch);
-      value.backward();
-      return value.detach();
-    });
-  }
+  return trainer.recorded_step([&](const Batch& batch) {
+    for (std::size_t i = 0; i < kernels_.size(); ++i) {
+      if (kernels_[i] != nullptr)
+        kernels_[i]->set_noise(NoiseStream(noise_seed_, i));
+    }
+    KernelRunner runner(kernels());
+    const Tensor value = trainer.loss(network_.forward(batch.x, runner), batch);
+    value.backward();
+    return value.detach();
+  });
 }
 
 std::vector<plan::Accuracy> MappedNetwork::measure(const Split& split,

@@ -77,6 +77,9 @@ class MappedNetwork {
   void train(Trainer& trainer, const Rng& rng,
              const std::function<bool(const Trainer&, const Tensor&)>& keep_going);
 
+  // One step of that: noise from `rng` and the trainer's number of steps. Returns the loss.
+  Tensor train_step(Trainer& trainer, const Rng& rng);
+
   std::vector<plan::Accuracy> measure(const Split& split, const Preprocessing& preprocessing,
                                       const ChipPlan& plan, const Rng& rng,
                                       const std::function<void(double)>& done = {}) const;
