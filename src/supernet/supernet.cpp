@@ -28,6 +28,9 @@ class PermuteBlocks final : public torch::autograd::Function<PermuteBlocks> {
 
  private:
   static nn::Tensor permuted(const nn::Tensor& x, const nn::Tensor& order) {
+    // Keeps channels innermost where they are.
+    if (x.dim() == 4 && !x.is_contiguous())
+      return permuted(x.permute({0, 2, 3, 1}).contiguous(), order).permute({0, 3, 1, 2});
     const std::int64_t blocks = order.numel();
     return x.reshape({blocks, x.numel() / blocks}).index_select(0, order).reshape(x.sizes());
   }

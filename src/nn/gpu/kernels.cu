@@ -55,6 +55,11 @@ __device__ float value_of(const Factor& factor) {
   return factor.on_device != nullptr ? *factor.on_device : factor.value;
 }
 
+// exact + strength · (effect - exact), without rounding at full strength.
+__device__ float blend(float exact, float effect, float strength) {
+  return strength == 1.0F ? effect : exact + strength * (effect - exact);
+}
+
 __device__ float clamp_to(float v, float low, float high) {
   return fminf(fmaxf(v, low), high);
 }
@@ -124,7 +129,7 @@ void fake_quantize(const float* x, float* y, std::int64_t n, const Codes& codes,
   for_each(n, stream, [=] __device__(std::uint32_t i) {
     const float scale = codes.scales != nullptr ? codes.scales[i / row] : codes.scale;
     const float q = rintf(clamp_to(x[i] / scale, codes.low, codes.high)) * scale;
-    y[i] = x[i] + value_of(strength) * (q - x[i]);
+    y[i] = blend(x[i], q, value_of(strength));
   });
 }
 
@@ -142,7 +147,7 @@ void fake_quantize_backward(const float* g, const float* x, float* gx, std::int6
 void fake_float16(const float* x, float* y, std::int64_t n, Factor strength, Stream stream) {
   for_each(n, stream, [=] __device__(std::uint32_t i) {
     const float rounded = __half2float(__float2half_rn(x[i]));
-    y[i] = x[i] + value_of(strength) * (rounded - x[i]);
+    y[i] = blend(x[i], rounded, value_of(strength));
   });
 }
 
@@ -216,7 +221,7 @@ void dac(const float* x, float* y, std::int64_t n, const float* range, int level
       const float step = bound / static_cast<float>(levels);
       q = rintf(q / step) * step;
     }
-    y[i] = x[i] + value_of(strength) * (q - x[i]);
+    y[i] = blend(x[i], q, value_of(strength));
   });
 }
 
@@ -299,7 +304,7 @@ void read_out(const float* sums, float* out, const Readout& readout, Draw draw,
             const float step = bound / static_cast<float>(readout.levels);
             q = rintf(q / step) * step;
           }
-          v += strength * (q - v);
+          v = blend(v, q, strength);
         }
         total[j] += readout.gain * v;
       }
