@@ -57,6 +57,7 @@ nn::TrainingOptions training_options(const MapSettings& settings, std::int64_t s
           .steps = steps,
           .batch = settings.batch,
           .learning_rate = rate,
+          .weight_clip = settings.weight_clip,
           .distillation = settings.distillation};
 }
 

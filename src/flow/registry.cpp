@@ -17,6 +17,7 @@ std::unique_ptr<supernet::Strategy> make_mps(const MapSettings& s) {
                            .training = {.optimizer = nn::Optimizer::kRelativeAdam,
                                         .batch = s.batch,
                                         .learning_rate = s.learning_rate,
+                                        .weight_clip = s.weight_clip,
                                         .distillation = s.distillation},
                            .rounds = s.rounds,
                            .samples_per_round = s.samples,

@@ -65,6 +65,9 @@ const config::Schema<MapSettings>& map_schema() {
                    "Peak rate of supernetwork and baselines."),
           optional("distillation", &S::distillation, number(ratio),
                    "Share of the loss that compares with the float network."),
+          optional("weight-clip", &S::weight_clip, number(kNotNegative),
+                   "Largest weight that training leaves, in units of the root mean square of its "
+                   "output channel; 0: no bound."),
           optional("fair-steps", &S::fair_steps, integer<std::int64_t>({.min = 0}),
                    "MPS phase 1: strict-fair steps at low strength."),
           optional("ramp-steps", &S::ramp_steps, integer<std::int64_t>({.min = 0}),

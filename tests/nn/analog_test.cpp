@@ -429,6 +429,7 @@ TEST(ReadOut, LoopsAgreeWithOperators) {
   for (const int levels : {0, 15}) {
     for (const double strength : {1.0, 0.4}) {
       detail::Readout readout{.noise_sigma = torch::tensor({0.1F, 0.2F, 0.0F, 0.3F}),
+                              .range = {},
                               .full_scale = torch::tensor({1.0F, 2.0F, 0.5F, 9.0F}),
                               .levels = levels,
                               .strength = strength,
@@ -447,6 +448,29 @@ TEST(ReadOut, LoopsAgreeWithOperators) {
       EXPECT_LT(largest_difference(fast[1], slow[1]), 1e-6);
       EXPECT_LT(largest_difference(fast[2], slow[2]), 1e-4);
     }
+  }
+}
+
+TEST(ReadOut, TheRangeGetsTheGradientOfTheNoisesSize) {
+  const Tensor y = test::normal({3, 4, 5, 6}, 90);
+  const Tensor g = test::normal({3, 4, 5, 6}, 91);
+  for (const torch::ScalarType type : {torch::kFloat32, torch::kFloat64}) {
+    const auto loss = [&](const Tensor& range) {
+      NoiseStream noise = stream(92);
+      const Tensor sigma = (torch::tensor({0.1, 0.2, 0.05, 0.3}) * range.detach()).to(torch::kFloat32);
+      detail::Readout readout;
+      readout.noise_sigma = sigma;
+      readout.range = range;
+      readout.gain = 1.5;
+      const Tensor out = detail::read_out(y.to(type).clone(), Tensor(), readout, noise);
+      return (out.to(torch::kFloat64) * g).sum();
+    };
+    Tensor range = torch::full({}, 0.8, type).requires_grad_();
+    const auto grads = torch::autograd::grad({loss(range)}, {range});
+    // The noise is linear in the range: any difference quotient is exact.
+    const torch::NoGradGuard no_grad;
+    const double quotient = (loss(range + 0.1) - loss(range - 0.1)).item<double>() / 0.2;
+    EXPECT_NEAR(grads[0].item<double>() / quotient, 1, 1e-4);
   }
 }
 

@@ -198,6 +198,32 @@ TEST_F(Gpu, OutputNoiseHasItsSizeInEveryPiece) {
   }
 }
 
+TEST_F(Gpu, TheRangeGetsTheGradientOfTheNoisesSize) {
+  const auto options = torch::dtype(torch::kFloat32).device(device_);
+  const Tensor sums = there(test::normal({5, 6, 7, 9}, 90));
+  const Tensor g = there(test::normal({5, 3, 7, 9}, 91));
+  const auto loss = [&](const Tensor& range, at::MemoryFormat format) {
+    NoiseStream noise(Rng(92), device_);
+    const detail::StackedReadout readout{
+        .scales = torch::tensor({1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F}).to(device_),
+        .range = range,
+        .pieces = 2,
+        .noise = 0.1,
+        .gain = 2};
+    const Tensor out = detail::read_out(sums.contiguous(format).requires_grad_(), Tensor(), readout,
+                                        detail::Strength(), noise);
+    return (out.to(torch::kFloat64) * g).sum();
+  };
+  for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
+    Tensor range = torch::full({}, 0.8, options).requires_grad_();
+    const auto grads = torch::autograd::grad({loss(range, format)}, {range});
+    const double quotient =
+        (loss(range.detach() + 0.1, format) - loss(range.detach() - 0.1, format)).item<double>() /
+        0.2;
+    EXPECT_NEAR(grads[0].item<double>() / quotient, 1, 1e-3);
+  }
+}
+
 Dataset bytes_of_images(torch::Device device) {
   torch::manual_seed(3);
   Dataset data;
@@ -255,7 +281,11 @@ TEST_F(Gpu, UpdatesAreThoseOfTheCpu) {
       std::vector<Tensor> parameters{test::normal({6, 5, 3, 3}, 70).to(device),
                                      test::normal({6}, 71).to(device), torch::ones({}).to(device)};
       Trainer trainer(parameters, data, kHalf,
-                      {.optimizer = optimizer, .steps = 10, .batch = 10, .learning_rate = 0.1},
+                      {.optimizer = optimizer,
+                       .steps = 10,
+                       .batch = 10,
+                       .learning_rate = 0.1,
+                       .weight_clip = 1.5},
                       Rng(1), nullptr);
       for (std::uint64_t step = 0; step < 10; ++step) {
         trainer.step([&](const Batch&) {

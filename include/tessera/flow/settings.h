@@ -42,6 +42,7 @@ struct MapSettings {
   std::int64_t batch = 128;
   double learning_rate = 0.005;
   double distillation = 0.7;
+  double weight_clip = 2.5;
   std::int64_t fair_steps = 60;
   std::int64_t ramp_steps = 240;
   std::int64_t rounds = 12;

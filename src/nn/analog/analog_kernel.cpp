@@ -207,7 +207,7 @@ Tensor AnalogKernel::Impl::forward_stacked(const LayerCall& call, const detail::
   const Tensor sums = apply_layer(call.op, x, weights.weights, Tensor());
   return detail::read_out(sums, call.bias,
                           {.scales = weights.scales,
-                           .range = range.detach(),
+                           .range = range,
                            .pieces = split.pieces(),
                            .noise = preset.output_noise,
                            .bound = tile.adc_bits > 0 ? preset.output_bound : 0,
@@ -221,7 +221,8 @@ Tensor AnalogKernel::Impl::forward_pieces(const LayerCall& call, const detail::T
   const Pieces own_pieces = training ? training_pieces(split, call.weight) : Pieces{};
   const Pieces& pieces = training ? own_pieces : chip->pieces;
   const auto* conv = std::get_if<ir::Conv>(&call.op);
-  const Tensor x = detail::dac(call.x, positive_range(), detail::converter_levels(tile.dac_bits),
+  const Tensor range = positive_range();
+  const Tensor x = detail::dac(call.x, range, detail::converter_levels(tile.dac_bits),
                                effective_strength());
   Tensor sum;
   for (std::size_t p = 0; p < pieces.weights.size(); ++p) {
@@ -229,6 +230,7 @@ Tensor AnalogKernel::Impl::forward_pieces(const LayerCall& call, const detail::T
     Tensor columns = apply_layer(call.op, part, pieces.weights[p], Tensor());
     detail::Readout settings = readout(call, pieces.scales[p], columns.dim());
     settings.gain = training ? 1.0 : chip->compensation;
+    settings.range = range;
     // The digital bias is added once.
     const Tensor bias = p + 1 == pieces.weights.size() ? call.bias : Tensor();
     columns = detail::read_out(std::move(columns), bias, settings, noise);

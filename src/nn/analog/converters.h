@@ -22,6 +22,9 @@ Tensor dac(const Tensor& x, const Tensor& range, int levels, const Strength& str
 
 struct Readout {
   Tensor noise_sigma;  // [M], undefined: none
+  // The input's full scale, a scalar that noise_sigma is proportional to: gets the gradient that the
+  // size of the noise has, Σ gradient · noise / range. Undefined: nothing gets it.
+  Tensor range;
   Tensor full_scale;   // [M] of the ADC, undefined: no ADC
   int levels = 127;    // on each side; 0: clamped, not rounded
   double strength = 1;

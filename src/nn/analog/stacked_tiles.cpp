@@ -69,8 +69,8 @@ class StackForTraining final : public torch::autograd::Function<StackForTraining
 class StackedReadOut final : public torch::autograd::Function<StackedReadOut> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& sums, const Tensor& bias,
-                        const StackedReadout& readout, const Strength& strength,
-                        NoiseStream& noise) {
+                        const Tensor& range, const StackedReadout& readout,
+                        const Strength& strength, NoiseStream& noise) {
     const bool wants_gradient = sums.requires_grad() || bias.requires_grad();
     const bool linear = readout.channels_last_dimension;
     const bool innermost = linear || (sums.dim() == 4 && !sums.is_contiguous());
@@ -79,7 +79,7 @@ class StackedReadOut final : public torch::autograd::Function<StackedReadOut> {
     std::vector<std::int64_t> sizes = sums.sizes().vec();
     gpu::Readout kernel = shape_of(sizes, readout.pieces, linear, innermost);
     kernel.scales = readout.scales.data_ptr<float>();
-    kernel.range = readout.range.data_ptr<float>();
+    kernel.range = range.data_ptr<float>();
     kernel.noise = static_cast<float>(readout.noise);
     kernel.bound = static_cast<float>(readout.bound);
     kernel.levels = readout.levels;
@@ -94,8 +94,15 @@ class StackedReadOut final : public torch::autograd::Function<StackedReadOut> {
     if (wants_gradient && readout.bound > 0)
       clipped = at::empty_like(sums, torch::kUInt8);
     gpu::Draw draw;
-    if (readout.noise > 0)
-      draw = gpu::draw_from(noise.next());
+    ctx->saved_data["seed"] = Tensor();
+    if (readout.noise > 0) {
+      const NoiseStream::Draw drawn = noise.next();
+      draw = gpu::draw_from(drawn);
+      ctx->saved_data["seed"] = drawn.seed;
+      ctx->saved_data["key"] = static_cast<std::int64_t>(drawn.key);
+    }
+    ctx->saved_data["noise"] = readout.noise;
+    ctx->saved_data["scales"] = readout.scales;
     if constexpr (gpu::kCompiled)
       gpu::read_out(sums.data_ptr<float>(), out.data_ptr<float>(), kernel, draw,
                     clipped.defined() ? clipped.data_ptr<std::uint8_t>() : nullptr,
@@ -123,10 +130,24 @@ class StackedReadOut final : public torch::autograd::Function<StackedReadOut> {
     kernel.strength = Strength::factor_of(ctx->saved_data["strength_on_device"].toTensor(),
                                           ctx->saved_data["strength"].toDouble());
     Tensor g_sums = at::empty(sizes, g.options(), format);
+    const Tensor seed = ctx->saved_data["seed"].toTensor();
+    const Tensor scales = ctx->saved_data["scales"].toTensor();
+    gpu::Draw draw;
+    Tensor g_range;
+    if (seed.defined()) {
+      draw = {.seed = seed.data_ptr<std::int64_t>(),
+              .key = static_cast<std::uint64_t>(ctx->saved_data["key"].toInt())};
+      kernel.noise = static_cast<float>(ctx->saved_data["noise"].toDouble());
+      kernel.scales = scales.data_ptr<float>();
+      g_range = at::empty({}, g.options());
+    }
+    Tensor scratch = at::empty({gpu::kSumScratch}, g.options());
     if constexpr (gpu::kCompiled)
       gpu::read_out_backward(g.data_ptr<float>(),
                              clipped.defined() ? clipped.data_ptr<std::uint8_t>() : nullptr,
-                             g_sums.data_ptr<float>(), kernel, gpu::current_stream());
+                             g_sums.data_ptr<float>(), kernel, draw,
+                             g_range.defined() ? g_range.data_ptr<float>() : nullptr,
+                             scratch.data_ptr<float>(), gpu::current_stream());
     Tensor g_bias;
     if (ctx->saved_data["has_bias"].toBool()) {
       std::vector<std::int64_t> others(static_cast<std::size_t>(g.dim()));
@@ -134,7 +155,7 @@ class StackedReadOut final : public torch::autograd::Function<StackedReadOut> {
       others.erase(others.begin() + static_cast<std::ptrdiff_t>(channel_dim(sizes, linear)));
       g_bias = g.sum(others);
     }
-    return {g_sums, g_bias, Tensor(), Tensor(), Tensor()};
+    return {g_sums, g_bias, g_range, Tensor(), Tensor(), Tensor()};
   }
 
  private:
@@ -194,7 +215,7 @@ Tensor read_out(const Tensor& sums, const Tensor& bias, const StackedReadout& re
                 const Strength& strength, NoiseStream& noise) {
   // LibTorch 1.13 takes no undefined tensors into a function of one's own.
   const Tensor given = bias.defined() ? bias : at::empty({0}, sums.options());
-  return StackedReadOut::apply(sums, given, readout, strength, noise);
+  return StackedReadOut::apply(sums, given, readout.range, readout, strength, noise);
 }
 
 }  // namespace tessera::nn::detail

@@ -44,7 +44,7 @@ Tensor stack(const Tensor& weight, std::int64_t pieces);
 // up: [N, M, ...]. Noise and bound are in units of column scale · input range.
 struct StackedReadout {
   Tensor scales;  // [pieces · M]
-  Tensor range;   // scalar
+  Tensor range;   // scalar; its gradient is what the size of the noise contributes
   std::int64_t pieces = 1;
   double noise = 0;
   double bound = 0;  // 0: no ADC

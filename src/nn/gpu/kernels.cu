@@ -258,7 +258,7 @@ __global__ void sum_kernel(const float* values, int n, Factor factor, float* out
 void dac_backward(const float* g, const float* x, float* gx, std::int64_t n, const float* range,
                   Factor strength, float* g_range, float* scratch, Stream stream) {
   check_size(n);
-  const int blocks = std::min(blocks_for(n), static_cast<int>(kDacScratch));
+  const int blocks = std::min(blocks_for(n), static_cast<int>(kSumScratch));
   dac_backward_kernel<<<blocks, kThreads, 0, stream>>>(g, x, gx, static_cast<std::uint32_t>(n),
                                                        range, strength, scratch);
   check_launch();
@@ -317,20 +317,64 @@ void read_out(const float* sums, float* out, const Readout& readout, Draw draw,
   });
 }
 
-void read_out_backward(const float* g, const std::uint8_t* clipped, float* g_sums,
-                       const Readout& readout, Stream stream) {
-  const std::int64_t n = readout.outer * readout.pieces * readout.channels * readout.inner;
+namespace {
+
+__global__ void read_out_backward_kernel(const float* g, const std::uint8_t* clipped, float* g_sums,
+                                         Readout readout, Draw draw, bool sum_noise, float* sums) {
   const auto channels = static_cast<std::uint32_t>(readout.channels);
   const auto inner = static_cast<std::uint32_t>(readout.inner);
-  const auto columns = static_cast<std::uint32_t>(readout.pieces * readout.channels);
-  for_each(n, stream, [=] __device__(std::uint32_t i) {
-    const std::uint32_t place = i % inner;
-    const std::uint32_t channel = i / inner % columns % channels;
-    const std::uint32_t first = i / inner / columns;
-    const float value = readout.gain * g[(first * channels + channel) * inner + place];
-    const bool out = clipped != nullptr && clipped[i] != 0;
-    g_sums[i] = out ? value * (1 - value_of(readout.strength)) : value;
-  });
+  const auto pieces = static_cast<std::uint32_t>(readout.pieces);
+  const auto count = static_cast<std::uint32_t>(readout.outer) * channels * inner;
+  const std::uint32_t quads = (count + 3) / 4;
+  const float outside = 1 - value_of(readout.strength);
+  float sum = 0;
+  for (std::uint32_t quad = blockIdx.x * blockDim.x + threadIdx.x; quad < quads;
+       quad += gridDim.x * blockDim.x) {
+    for (std::uint32_t p = 0; p < pieces; ++p) {
+      float4 drawn{};
+      if (sum_noise)
+        drawn = normal_quad(draw, p * quads + quad);
+      const float noise[4] = {drawn.x, drawn.y, drawn.z, drawn.w};
+      for (std::uint32_t j = 0; j < 4; ++j) {
+        const std::uint32_t i = 4 * quad + j;
+        if (i >= count)
+          break;
+        const std::uint32_t place = i % inner;
+        const std::uint32_t channel = i / inner % channels;
+        const std::uint32_t first = i / inner / channels;
+        const std::uint32_t column = p * channels + channel;
+        const std::uint32_t at = (first * pieces * channels + column) * inner + place;
+        float value = readout.gain * g[i];
+        if (clipped != nullptr && clipped[at] != 0)
+          value *= outside;
+        g_sums[at] = value;
+        if (sum_noise)
+          sum += value * readout.scales[column] * noise[j];
+      }
+    }
+  }
+  if (sum_noise) {
+    sum = block_sum(sum);
+    if (threadIdx.x == 0)
+      sums[blockIdx.x] = sum * readout.noise;
+  }
+}
+
+}  // namespace
+
+void read_out_backward(const float* g, const std::uint8_t* clipped, float* g_sums,
+                       const Readout& readout, Draw draw, float* g_range, float* scratch,
+                       Stream stream) {
+  const std::int64_t n = readout.outer * readout.channels * readout.inner;
+  check_size(n * readout.pieces);
+  const int blocks = std::min(blocks_for((n + 3) / 4), static_cast<int>(kSumScratch));
+  read_out_backward_kernel<<<blocks, kThreads, 0, stream>>>(g, clipped, g_sums, readout, draw,
+                                                            g_range != nullptr, scratch);
+  check_launch();
+  if (g_range != nullptr) {
+    sum_kernel<<<1, kThreads, 0, stream>>>(scratch, blocks, readout.strength, g_range);
+    check_launch();
+  }
 }
 
 namespace {
@@ -566,8 +610,10 @@ __global__ void adam_kernel(Group group, AdamOptions options, StepFactors factor
     if (parameter.rows > 1)
       scale = fmaxf(sqrtf(rows[group.first_row[p] + i / k]), scale * options.least_share);
     float value = parameter.value[i] - rate * direction * scale;
-    if (parameter.decays)
+    if (parameter.is_matrix)
       value *= 1 - rate * options.weight_decay;
+    if (parameter.is_matrix && options.clip > 0)
+      value = clamp_to(value, -options.clip * scale, options.clip * scale);
     parameter.value[i] = value;
   }
 }
@@ -580,7 +626,7 @@ __global__ void sgd_kernel(Group group, SgdOptions options, StepFactors factors)
   for (std::uint32_t i = (blockIdx.x - group.first_block[p]) * blockDim.x + threadIdx.x; i < n;
        i += blocks * blockDim.x) {
     float g = parameter.gradient[i];
-    if (parameter.decays)
+    if (parameter.is_matrix)
       g += options.weight_decay * parameter.value[i];
     const float momentum = parameter.first[i] * options.momentum + g;
     parameter.first[i] = momentum;

@@ -71,8 +71,8 @@ void weight_scales(const float* w, std::int64_t rows, std::int64_t k, const Scal
 void dac(const float* x, float* y, std::int64_t n, const float* range, int levels, Factor strength,
          Stream stream);
 // gx = g inside the range, g · (1 - strength) outside; *g_range = strength · Σ g·sign(x) outside.
-// scratch: [kDacScratch].
-constexpr std::int64_t kDacScratch = 1024;
+// scratch: [kSumScratch].
+constexpr std::int64_t kSumScratch = 1024;
 void dac_backward(const float* g, const float* x, float* gx, std::int64_t n, const float* range,
                   Factor strength, float* g_range, float* scratch, Stream stream);
 
@@ -93,9 +93,12 @@ struct Readout {
 // clipped (one byte for each sum, may be null): whether the ADC clipped it.
 void read_out(const float* sums, float* out, const Readout& readout, Draw draw,
               std::uint8_t* clipped, Stream stream);
-// g_sums = gain · g of the output, times 1 - strength where clipped.
+// g_sums = gain · g of the output, times 1 - strength where clipped. *g_range (null: not wanted) =
+// Σ g_sums · noise / range, what the size of the noise contributes to the range's gradient; the draw
+// must be that of read_out(). scratch: [kSumScratch].
 void read_out_backward(const float* g, const std::uint8_t* clipped, float* g_sums,
-                       const Readout& readout, Stream stream);
+                       const Readout& readout, Draw draw, float* g_range, float* scratch,
+                       Stream stream);
 
 // Weights [rows, k] of an analog layer as one forward pass in training sees them, cut along k into
 // `pieces` (sizes differ by at most 1, larger ones first).
@@ -139,7 +142,7 @@ struct Parameter {
   float* first = nullptr;   // moment of the gradient
   float* second = nullptr;  // of its square; null for SGD
   std::int64_t rows = 1, k = 1;
-  bool decays = false;
+  bool is_matrix = false;  // of two and more dimensions: weight decay and clip apply
 };
 // Device scalars that change from step to step.
 struct StepFactors {
@@ -149,6 +152,7 @@ struct StepFactors {
 };
 struct AdamOptions {
   float beta1 = 0.9F, beta2 = 0.99F, epsilon = 1e-12F, weight_decay = 0;
+  float clip = 0;  // of what clips, in units of the scale that the step is relative to
   float least_share = 0.1F, smallest = 1e-6F;  // of the scale that the step is relative to
 };
 // Trainer::update_relative_adam on all parameters. scratch: rows of all + number of parameters.

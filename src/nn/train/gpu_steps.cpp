@@ -21,7 +21,7 @@ struct Updates {
 };
 
 Updates updates_of(std::span<const Tensor> parameters, std::span<Tensor> first,
-                   std::span<Tensor> second, bool decay) {
+                   std::span<Tensor> second) {
   Updates updates;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const Tensor& parameter = parameters[i];
@@ -36,7 +36,7 @@ Updates updates_of(std::span<const Tensor> parameters, std::span<Tensor> first,
                                   .second = second.empty() ? nullptr : second[i].data_ptr<float>(),
                                   .rows = rows,
                                   .k = parameter.numel() / rows,
-                                  .decays = decay && parameter.dim() > 1});
+                                  .is_matrix = parameter.dim() > 1});
   }
   return updates;
 }
@@ -109,8 +109,8 @@ Batch GpuSteps::load() const {
 
 void GpuSteps::relative_adam(std::span<const Tensor> parameters, std::span<Tensor> first,
                              std::span<Tensor> second, double beta1, double beta2,
-                             double weight_decay) {
-  const Updates updates = updates_of(parameters, first, second, weight_decay > 0);
+                             const TrainingOptions& options) {
+  const Updates updates = updates_of(parameters, first, second);
   if (!scratch_.defined()) {
     std::int64_t rows = 0;
     for (const Tensor& parameter : parameters)
@@ -121,13 +121,14 @@ void GpuSteps::relative_adam(std::span<const Tensor> parameters, std::span<Tenso
     gpu::relative_adam(updates.parameters,
                        {.beta1 = static_cast<float>(beta1),
                         .beta2 = static_cast<float>(beta2),
-                        .weight_decay = static_cast<float>(weight_decay)},
+                        .weight_decay = static_cast<float>(options.weight_decay),
+                        .clip = static_cast<float>(options.weight_clip)},
                        factors_of(factors_), scratch_.data_ptr<float>(), gpu::current_stream());
 }
 
 void GpuSteps::sgd(std::span<const Tensor> parameters, std::span<Tensor> momentum, double factor,
                    double weight_decay) {
-  const Updates updates = updates_of(parameters, momentum, {}, weight_decay > 0);
+  const Updates updates = updates_of(parameters, momentum, {});
   if constexpr (gpu::kCompiled)
     gpu::sgd(updates.parameters,
              {.momentum = static_cast<float>(factor),

@@ -26,7 +26,8 @@ class GpuSteps {
   // Normalized, placed images and their labels.
   Batch load() const;
   void relative_adam(std::span<const Tensor> parameters, std::span<Tensor> first,
-                     std::span<Tensor> second, double beta1, double beta2, double weight_decay);
+                     std::span<Tensor> second, double beta1, double beta2,
+                     const TrainingOptions& options);
   void sgd(std::span<const Tensor> parameters, std::span<Tensor> momentum, double factor,
            double weight_decay);
 

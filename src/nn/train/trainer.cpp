@@ -175,7 +175,7 @@ void Trainer::update() {
   const bool adam = options_.optimizer == Optimizer::kRelativeAdam;
   if (gpu_) {
     if (adam) {
-      gpu_->relative_adam(parameters_, momentum_, second_, kBeta1, kBeta2, options_.weight_decay);
+      gpu_->relative_adam(parameters_, momentum_, second_, kBeta1, kBeta2, options_);
     } else {
       gpu_->sgd(parameters_, momentum_, options_.momentum, options_.weight_decay);
     }
@@ -215,9 +215,14 @@ void Trainer::update_relative_adam(std::size_t index, double learning_rate) {
   const double t = static_cast<double>(step_ + 1);
   const Tensor direction = (first / (1 - std::pow(kBeta1, t)))
                                .div_((second / (1 - std::pow(kBeta2, t))).sqrt_().add_(kEpsilon));
-  parameter.sub_(direction.mul_(scale_of(parameter)), learning_rate);
+  const Tensor scale = scale_of(parameter);
+  parameter.sub_(direction.mul_(scale), learning_rate);
   if (parameter.dim() > 1 && options_.weight_decay > 0)
     parameter.mul_(1 - learning_rate * options_.weight_decay);
+  if (parameter.dim() > 1 && options_.weight_clip > 0) {
+    const Tensor bound = scale * options_.weight_clip;
+    parameter.copy_(at::minimum(at::maximum(parameter, -bound), bound));
+  }
 }
 
 Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {

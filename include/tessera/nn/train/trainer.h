@@ -35,6 +35,10 @@ struct TrainingOptions {
   double warmup = 0.1;    // share of the steps in which the rate rises linearly; then cosine to 0
   double momentum = 0.9;  // of kSgd, Nesterov
   double weight_decay = 1e-4;  // on tensors of two and more dimensions alone
+  // Of kRelativeAdam, on the same tensors: largest weight after a step, in units of the root mean
+  // square of its output channel; 0: none. Noise of an analog column grows with its largest weight,
+  // a quantiser's step, too.
+  double weight_clip = 0;
   double distillation = 0;     // share of the loss that compares with the teacher, 0 to 1
   double temperature = 2;      // of the distillation's softmax
   double label_smoothing = 0;
