@@ -85,9 +85,7 @@ class MapRun {
     return static_cast<double>(steps * settings_.batch) * 4;  // forward, backward, teacher
   }
   double search_work() const {
-    std::size_t paths = 1;
-    for (const auto& layer : inputs_.space)
-      paths = std::max(paths, layer.size());
+    const std::int64_t paths = most_paths(inputs_.space);
     return static_cast<double>((settings_.fair_steps + settings_.ramp_steps) * settings_.batch) *
                (3.5 * static_cast<double>(paths)) +
            static_cast<double>(settings_.rounds * settings_.samples * settings_.selection_images *
@@ -196,7 +194,7 @@ class MapRun::StrategyObserver final : public supernet::Observer {
     run_.progress_.set_note(
         fmt::format("best {:.2f} % at {}", 100 * chosen.accuracy.mean,
                     format_quantity(chosen.totals.energy_pj, Dimension::kEnergy)));
-    nn::MappedNetwork mapped(network, supernet::assignment_of(run_.inputs_.space, chosen.choice),
+    nn::MappedNetwork mapped(network, supernet::assignment_of(run_.inputs_.space, chosen),
                              run_.inputs_.platform, run_.ranges_);
     mapped.load_kernel_state(kernel_state);
     run_.write(mapped, "running", {chosen.accuracy});
@@ -322,13 +320,14 @@ void MapRun::search() {
       .evaluation = {.images = settings_.validation_images, .chips = search_chips()},
       .rng = rng_.split("search")};
   StrategyObserver observer(*this);
-  solution_ = find_strategy(settings_.strategy).make(settings_)->run(problem, observer);
+  const StrategyInputs strategy_inputs{
+      .settings = settings_, .model = inputs_.model, .space = inputs_.space};
+  solution_ = find_strategy(settings_.strategy).make(strategy_inputs)->run(problem, observer);
   record_.sensitivity = solution_->sensitivity;
   int number = 0;
   for (const supernet::Evaluated& member : solution_->front) {
     add_candidate(fmt::format("front {}", ++number), "front",
-                  supernet::assignment_of(inputs_.space, member.choice), member.totals,
-                  {member.accuracy});
+                  supernet::assignment_of(inputs_.space, member), member.totals, {member.accuracy});
   }
 }
 
@@ -338,9 +337,15 @@ void MapRun::choose() {
     infeasible_ = index.error();
     return;
   }
-  chosen_ = supernet::assignment_of(inputs_.space, solution_->front[*index].choice);
-  chosen_network_.emplace(*solution_->network, *chosen_, inputs_.platform, ranges_);
-  chosen_network_->load_kernel_state(solution_->kernel_state);
+  chosen_ = supernet::assignment_of(inputs_.space, solution_->front[*index]);
+  if (solution_->weights.empty()) {
+    chosen_network_.emplace(*solution_->network, *chosen_, inputs_.platform, ranges_);
+    chosen_network_->load_kernel_state(solution_->kernel_state);
+  } else {
+    const supernet::Weights& own = solution_->weights.at(*index);
+    chosen_network_.emplace(own.load_into(network_), *chosen_, inputs_.platform, ranges_);
+    chosen_network_->load_kernel_state(own.kernels);
+  }
 }
 
 nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwork mapped,
@@ -402,13 +407,8 @@ void MapRun::trained_baselines() {
   if (!analog)
     return;
   run_baseline("analog, trained", "baseline-analog", *analog);
-  plan::Assignment ends = *analog;
-  const auto all_digital = assign(inputs_.model, digital, digital);
-  if (all_digital) {
-    ends.paths.front() = all_digital->paths.front();
-    ends.paths.back() = all_digital->paths.back();
-    run_baseline("ends digital", "baseline-ends", ends);
-  }
+  if (const auto ends = ends_digital_assignment(inputs_.model))
+    run_baseline("ends digital", "baseline-ends", *ends);
   record_.notes.push_back(
       fmt::format("'ends digital' is analog but for the first and the last layer; it and "
                   "'analog, trained' were trained with noise, {} steps of {} images.",

@@ -9,22 +9,12 @@ import signal
 import time
 
 import harness
+from harness import stable
 
 DATA = "npz:data.npz"
 SETTINGS = ["--strategy", "mps", "--batch", 50, "--fair-steps", 4, "--ramp-steps", 12,
             "--rounds", 3, "--samples", 8, "--tune-steps", 10, "--chips", 2, "--test-chips", 2,
             "--test-times", "1s,1d", "--calibration-images", 200, "--threads", 2]
-# The fields that may differ between equal runs.
-UNSTABLE = ("timing", "command")
-
-
-def stable(path):
-    with open(path, encoding="utf-8") as stream:
-        value = json.load(stream)
-    for holder in (value, value.get("chosen") or {}):
-        for field in UNSTABLE:
-            holder.pop(field, None)
-    return value
 
 
 class Map(harness.Case):

@@ -49,6 +49,9 @@ struct MapSettings {
   std::int64_t samples = 24;
   std::int64_t selection_images = 1000;
   std::int64_t selection_chips = 1;
+  std::int64_t search_steps = 0;
+  double lionheart_threshold = 0.02;
+  std::int64_t lionheart_patience = 5;
   std::int64_t tune_steps = 300;
   double tune_rate = 0.005;
   bool trained_baselines = true;
