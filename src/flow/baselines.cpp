@@ -22,7 +22,7 @@ std::vector<format::NumberFormat> digital_formats(const hw::Platform& platform) 
     const auto* digital = std::get_if<hw::DigitalUnit>(&unit);
     if (digital == nullptr)
       continue;
-    for (const hw::DigitalMode& mode : digital->modes) {
+    for (const hw::DigitalMode& mode : hw::offered_modes(*digital)) {
       if (std::find(formats.begin(), formats.end(), mode.format) == formats.end()) {
         formats.push_back(mode.format);
       }

@@ -255,6 +255,22 @@ TEST(TiledModel, C11_ElementwiseGlueCostsTrafficOnlyWhereItCannotRideAlong) {
     EXPECT_DOUBLE_EQ(cost->glue[g].energy_pj[Component::kGlue], 8 * 0.2 / 2);
 }
 
+// C6: the packed bits, computed by hand. conv1: 10 outputs of 9 positions, each a cut block of 3
+// weights, 2 of them low: 16 bits of mask, 8 high, 2 · 4 low.
+TEST(TiledModel, StrumWeightsTakeTheirPackedBytes) {
+  hw::Platform platform = small_platform();
+  auto& npu = std::get<hw::DigitalUnit>(platform.units[1]);
+  const format::NumberFormat strum = format::Strum{};
+  npu.modes.push_back({strum, 8, {.value = 0.4, .plus_minus = 0, .source = ""}});
+  const TiledModel model(two_layers(), platform);
+  const ir::Layer& layer = model.workload().layers[0];
+  const auto cost = model.layer_cost(0, path(layer, "npu", strum));
+  ASSERT_TRUE(cost.has_value());
+  EXPECT_EQ(cost->weight_bytes, 10 * 9 * 32 / 8);
+  EXPECT_DOUBLE_EQ(cost->energy_pj[Component::kMac], 0.4 * static_cast<double>(layer.macs));
+  EXPECT_EQ(model.candidate_paths(0).back().parts[0].format, strum);
+}
+
 TEST(TiledModel, PathsThatThePlatformDoesNotHaveAreNamed) {
   const TiledModel model(two_layers(), small_platform());
   const ir::Layer& layer = model.workload().layers[0];

@@ -111,25 +111,19 @@ Expected<PartTable> cost_part(const Chip& chip, const hw::AnalogUnit& unit, cons
   return p;
 }
 
-std::string mode_names(const hw::DigitalUnit& unit) {
-  std::string names;
-  for (const hw::DigitalMode& mode : unit.modes)
-    names += (names.empty() ? "" : ", ") + format::to_string(mode.format);
-  return names;
-}
-
 // C6, C7.
 Expected<PartTable> cost_part(const Chip& chip, const hw::DigitalUnit& unit, const ir::Layer& layer,
                               const plan::Part& part, PathTable& table) {
-  const auto mode = std::find_if(unit.modes.begin(), unit.modes.end(),
-                                 [&](const hw::DigitalMode& m) { return m.format == part.format; });
-  if (mode == unit.modes.end())
-    return no_such_format(layer, part, mode_names(unit));
+  const auto mode = hw::find_mode(unit, part.format);
+  if (!mode)
+    return infeasible("path", fmt::format("layer {}: {}", layer.name, mode.error().detail));
 
   const Slice s = slice(layer, part.channels);
   const bool is_float = std::holds_alternative<format::Float>(part.format);
   const int weight_bits = format::weight_bits(part.format);
-  const std::int64_t weight_bytes = (s.weights * weight_bits + 7) / 8;
+  const format::WeightShape shape{
+      .outputs = s.dims.M, .inputs = s.dims.C / s.dims.G, .positions = s.dims.R * s.dims.S};
+  const std::int64_t weight_bytes = (format::stored_weight_bits(part.format, shape) + 7) / 8;
   // Biases are held as wide as the accumulated sums they are added to, halves as halves.
   const std::int64_t bias_bytes = s.bias * (is_float ? weight_bits / 8 : 4);
 

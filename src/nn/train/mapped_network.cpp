@@ -11,6 +11,7 @@
 
 #include "tessera/core/error.h"
 #include "tessera/nn/analog/analog_kernel.h"
+#include "tessera/nn/quant/strum_kernel.h"
 #include "tessera/nn/train/evaluate.h"
 
 namespace tessera::nn {
@@ -77,6 +78,9 @@ std::unique_ptr<LayerKernel> build_kernel(const plan::Path& path, const hw::Plat
   if (const auto* integer = std::get_if<format::Integer>(&part.format)) {
     return std::make_unique<IntegerKernel>(integer->weight_bits,
                                            input_code(integer->activation_bits), device);
+  }
+  if (const auto* strum = std::get_if<format::Strum>(&part.format)) {
+    return std::make_unique<StrumKernel>(*strum, input_code(strum->activation_bits));
   }
   const auto& analog = std::get<format::Analog>(part.format);
   const auto* unit = std::get_if<hw::AnalogUnit>(&hw::find_unit(platform, part.unit));
@@ -294,6 +298,8 @@ plan::Numerics MappedNetwork::numerics() const {
     const Tensor& weight = network_.layers()[i].weight;
     if (const auto* integer = dynamic_cast<const IntegerKernel*>(kernels_[i].get())) {
       all[name] = integer->numerics(weight);
+    } else if (const auto* strum = dynamic_cast<const StrumKernel*>(kernels_[i].get())) {
+      all[name] = strum->numerics(weight);
     } else if (const auto* analog = dynamic_cast<const AnalogKernel*>(kernels_[i].get())) {
       all[name] = {.weights = weight_code(weight, 8, RangeMethod::kMinMax),
                    .input = twin_input_code(analog->input_range())};
