@@ -174,7 +174,10 @@ nn::Tensor Supernet::fair_step(nn::Trainer& trainer, const Rng& rng,
 bool Supernet::can_run_together(const std::vector<Choice>& choices) const {
   return network_.device().is_cuda() &&
          std::all_of(kernels_.begin(), kernels_.end(), [&](const auto& paths) {
-           return paths.size() == choices.size();
+           return paths.size() == choices.size() &&
+                  std::all_of(paths.begin(), paths.end(), [](const auto& kernel) {
+                    return kernel == nullptr || kernel->can_be_recorded();
+                  });
          });
 }
 

@@ -272,7 +272,7 @@ Tensor MappedNetwork::train_step(Trainer& trainer, const Rng& rng) {
     kernel->set_training(true);
     kernel->set_strength(1);
   }
-  return trainer.recorded_step([&](const Batch& batch) {
+  const auto backward = [&](const Batch& batch) {
     for (std::size_t i = 0; i < kernels_.size(); ++i) {
       if (kernels_[i] != nullptr)
         kernels_[i]->set_noise(NoiseStream(noise_seed_, i));
@@ -281,7 +281,11 @@ Tensor MappedNetwork::train_step(Trainer& trainer, const Rng& rng) {
     const Tensor value = trainer.loss(network_.forward(batch.x, runner), batch);
     value.backward();
     return value.detach();
+  };
+  const bool recorded = std::all_of(kernels_.begin(), kernels_.end(), [](const auto& kernel) {
+    return kernel == nullptr || kernel->can_be_recorded();
   });
+  return recorded ? trainer.recorded_step(backward) : trainer.step(backward);
 }
 
 std::vector<plan::Accuracy> MappedNetwork::measure(const Split& split,

@@ -24,7 +24,8 @@ class StrumKernel final : public LayerKernel {
   Tensor forward(const LayerCall& call) override;
   void set_strength(double strength) override { strength_ = strength; }
   void set_training(bool training) override;
-  void set_generator(at::Generator) override {}
+  void set_noise(NoiseStream) override {}
+  bool can_be_recorded() const override { return false; }  // the codec runs on the CPU
   std::vector<Tensor> parameters() const override { return {}; }
   // The base codes and the input's: with the scheme they fix the arithmetic.
   plan::LayerNumerics numerics(const Tensor& weight) const;

@@ -28,6 +28,9 @@ class LayerKernel {
   // The stream for training noise and for reads, on the device of the weights. Formats without
   // noise ignore it.
   virtual void set_noise(NoiseStream noise) = 0;
+  // Whether forward() in training is device work that Trainer::recorded_step() may replay: nothing
+  // in it depends on values that the host reads.
+  virtual bool can_be_recorded() const { return true; }
   // Tensors that training may change (a learned input range), leaves; empty for most.
   virtual std::vector<Tensor> parameters() const = 0;
 };
