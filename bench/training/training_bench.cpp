@@ -3,6 +3,8 @@
 //   bench_training NETWORK HARDWARE DEVICE [BATCH]
 // Random images of the network's size. `stock` loops are what LibTorch's operators and optimizer
 // give out of the box; the others are Tessera's steps.
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
@@ -11,7 +13,6 @@
 #include <vector>
 
 #include <benchmark/benchmark.h>
-#include <fmt/format.h>
 #include <torch/autograd.h>
 #include <torch/cuda.h>
 #include <torch/optim/sgd.h>
@@ -66,11 +67,8 @@ Setup make_setup(const std::string& network, const std::string& hardware, torch:
                                   .source = "benchmark"};
   nn::Network built(graph, device);
   auto ranges = nn::observe_ranges(built, data, preprocessing, 500);
-  return {std::move(graph),  std::move(platform),
-          std::move(model),  device,
-          batch,             std::move(data),
-          preprocessing,     std::move(built),
-          std::move(ranges)};
+  return {std::move(graph), std::move(platform), std::move(model), device,           batch,
+          std::move(data),  preprocessing,       std::move(built), std::move(ranges)};
 }
 
 void wait(const Setup& setup) {
@@ -95,7 +93,7 @@ void measure(benchmark::State& state, const Setup& setup, const Step& step) {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     images += in_bulk * setup.batch;
   }
-  state.counters["images/s"] =
+  state.counters["images_per_second"] =
       benchmark::Counter(static_cast<double>(images), benchmark::Counter::kIsRate);
 }
 
@@ -143,7 +141,8 @@ class StockAnalog final : public nn::LayerRunner {
     y = y + torch::randn_like(y) * 0.06 * unit;
     const Tensor bound = unit * 12;
     const Tensor inside = torch::minimum(torch::maximum(y, -bound), bound);
-    const Tensor codes = inside + ((inside / (bound / 127)).round() * (bound / 127) - inside).detach();
+    const Tensor codes =
+        inside + ((inside / (bound / 127)).round() * (bound / 127) - inside).detach();
     return call.bias.defined() ? codes + call.bias.view(columns) : codes;
   }
 };
@@ -179,8 +178,8 @@ void fair(benchmark::State& state, const Setup& setup) {
   nn::Trainer trainer(net.parameters(), setup.data, setup.preprocessing, options_of(setup), Rng(1),
                       nullptr);
   const std::vector<std::size_t> counts(space.size(), space.front().size());
-  const std::vector<std::vector<double>> strength(
-      space.size(), std::vector<double>(space.front().size(), 1.0));
+  const std::vector<std::vector<double>> strength(space.size(),
+                                                  std::vector<double>(space.front().size(), 1.0));
   measure(state, setup, [&] {
     const Rng rng = Rng(2).split(static_cast<std::uint64_t>(trainer.steps_done()));
     net.fair_step(trainer, rng, strength, supernet::strict_fair_choices(counts, rng));
@@ -200,9 +199,10 @@ int main(int argc, char** argv) {
   const torch::Device device = nn::set_up_torch({.threads = 0, .device = argv[3]});
   const Setup setup = make_setup(argv[1], argv[2], device, argc > 4 ? std::atoll(argv[4]) : 128);
   const auto add = [&](const std::string& name, auto body) {
-    benchmark::RegisterBenchmark(name.c_str(), [&setup, body](benchmark::State& state) {
-      body(state, setup);
-    })->UseManualTime()->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(name.c_str(),
+                                 [&setup, body](benchmark::State& state) { body(state, setup); })
+        ->UseManualTime()
+        ->Unit(benchmark::kMillisecond);
   };
   add("stock/fp32", stock_float);
   for (const std::string format : {"fp16", "int8", "analog"}) {

@@ -162,8 +162,8 @@ nn::Tensor Supernet::fair_step(nn::Trainer& trainer, const Rng& rng,
     nn::Tensor sum = torch::zeros({}, batch.x.options());
     for (const Choice& choice : choices) {
       // The mean over the models, so that the rate means the same whatever their number.
-      const nn::Tensor loss = trainer.loss(forward(batch.x, choice), batch) /
-                              static_cast<double>(choices.size());
+      const nn::Tensor loss =
+          trainer.loss(forward(batch.x, choice), batch) / static_cast<double>(choices.size());
       loss.backward();
       sum += loss.detach();
     }

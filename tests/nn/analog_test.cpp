@@ -19,9 +19,9 @@
 namespace tessera::nn {
 namespace {
 
-using test::stream;
 using test::largest_difference;
 using test::OneLayer;
+using test::stream;
 
 constexpr std::int64_t kDraws = 200000;
 
@@ -457,7 +457,8 @@ TEST(ReadOut, TheRangeGetsTheGradientOfTheNoisesSize) {
   for (const torch::ScalarType type : {torch::kFloat32, torch::kFloat64}) {
     const auto loss = [&](const Tensor& range) {
       NoiseStream noise = stream(92);
-      const Tensor sigma = (torch::tensor({0.1, 0.2, 0.05, 0.3}) * range.detach()).to(torch::kFloat32);
+      const Tensor sigma =
+          (torch::tensor({0.1, 0.2, 0.05, 0.3}) * range.detach()).to(torch::kFloat32);
       detail::Readout readout;
       readout.noise_sigma = sigma;
       readout.range = range;

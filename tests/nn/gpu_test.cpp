@@ -183,17 +183,19 @@ TEST_F(Gpu, TrainingNoiseHasTheMomentsOfTheCpus) {
 TEST_F(Gpu, OutputNoiseHasItsSizeInEveryPiece) {
   NoiseStream noise(Rng(61), device_);
   const auto options = torch::dtype(torch::kFloat32).device(device_);
-  const detail::StackedReadout readout{.scales = torch::tensor({1.0F, 2.0F, 3.0F, 4.0F}).to(device_),
-                                       .range = torch::full({}, 0.5F, options),
-                                       .pieces = 2,
-                                       .noise = 0.1,
-                                       .gain = 2};
+  const detail::StackedReadout readout{
+      .scales = torch::tensor({1.0F, 2.0F, 3.0F, 4.0F}).to(device_),
+      .range = torch::full({}, 0.5F, options),
+      .pieces = 2,
+      .noise = 0.1,
+      .gain = 2};
   const Tensor y = detail::read_out(torch::zeros({200, 4, 20, 30}, options), Tensor(), readout,
                                     detail::Strength(), noise)
                        .to(torch::kFloat64);
   ASSERT_EQ(y.size(1), 2);
   for (const std::int64_t c : {0, 1}) {
-    const double sigma = 2 * 0.05 * std::hypot(1.0 + static_cast<double>(c), 3.0 + static_cast<double>(c));
+    const double sigma =
+        2 * 0.05 * std::hypot(1.0 + static_cast<double>(c), 3.0 + static_cast<double>(c));
     EXPECT_NEAR(y.select(1, c).std().item<double>() / sigma, 1, 5 / std::sqrt(2 * 120000.0));
   }
 }

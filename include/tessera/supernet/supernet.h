@@ -52,8 +52,8 @@ class Supernet {
 
  private:
   // Several models at once, for a GPU. Where every layer has as many paths as there are models, a
-  // strict-fair step uses each path once: path p of a layer runs the images of whichever model chose
-  // it. The work is then the same in every step but for the order of models, which
+  // strict-fair step uses each path once: path p of a layer runs the images of whichever model
+  // chose it. The work is then the same in every step but for the order of models, which
   // choose_models() writes to the device, so that a step can be recorded.
   bool can_run_together(const std::vector<Choice>& choices) const;
   void choose_models(const std::vector<Choice>& choices);
@@ -63,7 +63,7 @@ class Supernet {
   const Space* space_;
   nn::Network network_;
   std::vector<std::vector<std::unique_ptr<nn::LayerKernel>>>
-      kernels_;  // [layer][path], null: float32
+      kernels_;            // [layer][path], null: float32
   nn::Tensor noise_seed_;  // of training noise; steps recorded on a GPU read it
   nn::Tensor model_of_;    // int64 [layer, path], on the network's device
   nn::Tensor path_of_;     // int64 [layer, model]

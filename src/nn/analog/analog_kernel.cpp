@@ -53,8 +53,8 @@ struct Chip {
   Tensor scale_of_each;  // of every weight, at programming
   detail::DevicePairs pairs;
   double readout_at_start = 1;
-  Tensor weights;  // as last read, in the network's units
-  Pieces pieces;   // of `weights`
+  Tensor weights;                  // as last read, in the network's units
+  Pieces pieces;                   // of `weights`
   detail::StackedWeights stacked;  // of them on a GPU, if is_stacked()
   double compensation = 1;
 };
@@ -197,13 +197,13 @@ Tensor AnalogKernel::Impl::forward_stacked(const LayerCall& call, const detail::
   const Tensor range = positive_range();
   const Tensor x = detail::dac(call.x, range, detail::converter_levels(tile.dac_bits), effect);
   const detail::StackedWeights weights =
-      training ? detail::stack_for_training(
-                     call.weight, split.pieces(),
-                     {.additive = preset.train_weight_noise,
-                      .multiplicative = preset.train_weight_noise_multiplicative,
-                      .moments = moment_tables},
-                     effect, noise)
-               : chip->stacked;
+      training
+          ? detail::stack_for_training(call.weight, split.pieces(),
+                                       {.additive = preset.train_weight_noise,
+                                        .multiplicative = preset.train_weight_noise_multiplicative,
+                                        .moments = moment_tables},
+                                       effect, noise)
+          : chip->stacked;
   const Tensor sums = apply_layer(call.op, x, weights.weights, Tensor());
   return detail::read_out(sums, call.bias,
                           {.scales = weights.scales,
@@ -222,8 +222,8 @@ Tensor AnalogKernel::Impl::forward_pieces(const LayerCall& call, const detail::T
   const Pieces& pieces = training ? own_pieces : chip->pieces;
   const auto* conv = std::get_if<ir::Conv>(&call.op);
   const Tensor range = positive_range();
-  const Tensor x = detail::dac(call.x, range, detail::converter_levels(tile.dac_bits),
-                               effective_strength());
+  const Tensor x =
+      detail::dac(call.x, range, detail::converter_levels(tile.dac_bits), effective_strength());
   Tensor sum;
   for (std::size_t p = 0; p < pieces.weights.size(); ++p) {
     const Tensor part = split.input_piece(x, static_cast<std::int64_t>(p), conv ? conv->groups : 1);

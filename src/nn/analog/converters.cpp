@@ -218,8 +218,8 @@ class ReadOut final : public torch::autograd::Function<ReadOut> {
     return torch::tensor(clipped, torch::kInt64);
   }
 
-  static Tensor by_operators(AutogradContext* ctx, Tensor& y, const Tensor& bias, const Readout& readout,
-                             NoiseStream& noise) {
+  static Tensor by_operators(AutogradContext* ctx, Tensor& y, const Tensor& bias,
+                             const Readout& readout, NoiseStream& noise) {
     const auto along = [&](const Tensor& t) { return along_channels(t, y, readout.channel_dim); };
     Tensor clipped = at::empty({0}, y.options().dtype(torch::kInt64));
     if (readout.noise_sigma.defined()) {

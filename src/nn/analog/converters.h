@@ -22,11 +22,11 @@ Tensor dac(const Tensor& x, const Tensor& range, int levels, const Strength& str
 
 struct Readout {
   Tensor noise_sigma;  // [M], undefined: none
-  // The input's full scale, a scalar that noise_sigma is proportional to: gets the gradient that the
-  // size of the noise has, Σ gradient · noise / range. Undefined: nothing gets it.
+  // The input's full scale, a scalar that noise_sigma is proportional to: gets the gradient that
+  // the size of the noise has, Σ gradient · noise / range. Undefined: nothing gets it.
   Tensor range;
-  Tensor full_scale;   // [M] of the ADC, undefined: no ADC
-  int levels = 127;    // on each side; 0: clamped, not rounded
+  Tensor full_scale;  // [M] of the ADC, undefined: no ADC
+  int levels = 127;   // on each side; 0: clamped, not rounded
   double strength = 1;
   double gain = 1;
   std::int64_t channel_dim = 1;  // of y

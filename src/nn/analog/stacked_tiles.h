@@ -28,8 +28,8 @@ struct MomentTables {
 };
 MomentTables moment_tables(const NoiseModel& noise, double seconds, torch::Device device);
 
-// What a forward pass in training sees of these weights (contiguous, on a GPU). Its gradient is that
-// of the weights: noise and scales are constants to it.
+// What a forward pass in training sees of these weights (contiguous, on a GPU). Its gradient is
+// that of the weights: noise and scales are constants to it.
 struct TrainingNoise {
   double additive = 0, multiplicative = 0;  // as AnalogPreset's
   MomentTables moments;

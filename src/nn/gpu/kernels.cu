@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nn/gpu/kernels.h"
-
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 #include <curand_kernel.h>
@@ -8,6 +6,8 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+
+#include "nn/gpu/kernels.h"
 
 namespace tessera::nn::gpu {
 namespace {
@@ -503,9 +503,9 @@ void training_weights_backward(const float* g_out, const TrainingWeights& option
   const auto pieces = static_cast<std::uint32_t>(options.pieces);
   const std::int64_t n = options.rows * options.k;
   for_each(n, stream, [=] __device__(std::uint32_t i) {
-    g_w[i] = g_out[static_cast<std::size_t>(piece_of(i % k, k, pieces)) *
-                       static_cast<std::size_t>(n) +
-                   i];
+    g_w[i] =
+        g_out[static_cast<std::size_t>(piece_of(i % k, k, pieces)) * static_cast<std::size_t>(n) +
+              i];
   });
 }
 
@@ -565,7 +565,8 @@ __global__ void row_squares_kernel(Group group, float* rows) {
   const int p = parameter_of(group.first_row, group.count, blockIdx.x);
   const Parameter& parameter = group.parameters[p];
   const auto k = static_cast<std::uint32_t>(parameter.k);
-  const float* row = parameter.value + static_cast<std::size_t>(blockIdx.x - group.first_row[p]) * k;
+  const float* row =
+      parameter.value + static_cast<std::size_t>(blockIdx.x - group.first_row[p]) * k;
   float sum = 0;
   for (std::uint32_t j = threadIdx.x; j < k; j += blockDim.x)
     sum += row[j] * row[j];
@@ -646,8 +647,8 @@ void for_each_group(const std::vector<Parameter>& parameters, const Body& body) 
       check_size(parameter.rows * parameter.k);
       group.parameters[p] = parameter;
       group.first_row[p + 1] = group.first_row[p] + static_cast<std::uint32_t>(parameter.rows);
-      const std::int64_t blocks = std::clamp<std::int64_t>(
-          parameter.rows * parameter.k / kThreads, 1, kMaxBlocksEach);
+      const std::int64_t blocks =
+          std::clamp<std::int64_t>(parameter.rows * parameter.k / kThreads, 1, kMaxBlocksEach);
       group.first_block[p + 1] = group.first_block[p] + static_cast<std::uint32_t>(blocks);
     }
     body(group);

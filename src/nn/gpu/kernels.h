@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Loops over float32 in a GPU's memory: the counterparts of nn/quant/loops.h and nn/analog/readout.h,
-// one pass over memory each. No LibTorch here. All pointers are device pointers unless a comment
-// says otherwise; every function only queues work on `stream` and can be recorded in a CUDA graph.
-// The same arguments give the same bits: sums are taken in a fixed order, and a random number
-// follows from a seed, a key and the place that it is for.
+// Loops over float32 in a GPU's memory: the counterparts of nn/quant/loops.h and
+// nn/analog/readout.h, one pass over memory each. No LibTorch here. All pointers are device
+// pointers unless a comment says otherwise; every function only queues work on `stream` and can be
+// recorded in a CUDA graph. The same arguments give the same bits: sums are taken in a fixed order,
+// and a random number follows from a seed, a key and the place that it is for.
 
 #include <cstdint>
 #include <vector>
@@ -54,7 +54,8 @@ void fake_float16(const float* x, float* y, std::int64_t n, Factor strength, Str
 
 // For each of `rows` rows of k weights: the scale of codes ±high with the least squared error among
 // 1, 1 - step, 1 - 2·step, … (count) times the widest, which maps the row's largest weight to
-// `high`. No scale is below `smallest` times the layer's widest, nor below `least`. scratch: [rows].
+// `high`. No scale is below `smallest` times the layer's widest, nor below `least`. scratch:
+// [rows].
 struct ScaleSearch {
   float high = 127;
   int count = 16;
@@ -94,8 +95,8 @@ struct Readout {
 void read_out(const float* sums, float* out, const Readout& readout, Draw draw,
               std::uint8_t* clipped, Stream stream);
 // g_sums = gain · g of the output, times 1 - strength where clipped. *g_range (null: not wanted) =
-// Σ g_sums · noise / range, what the size of the noise contributes to the range's gradient; the draw
-// must be that of read_out(). scratch: [kSumScratch].
+// Σ g_sums · noise / range, what the size of the noise contributes to the range's gradient; the
+// draw must be that of read_out(). scratch: [kSumScratch].
 void read_out_backward(const float* g, const std::uint8_t* clipped, float* g_sums,
                        const Readout& readout, Draw draw, float* g_range, float* scratch,
                        Stream stream);

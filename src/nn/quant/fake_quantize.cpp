@@ -66,8 +66,8 @@ class FakeQuantize final : public torch::autograd::Function<FakeQuantize> {
     if (kernel_applies(x, codes)) {
       y = at::empty_like(x);
       if constexpr (gpu::kCompiled)
-        gpu::fake_quantize(x.data_ptr<float>(), y.data_ptr<float>(), x.numel(),
-                           kernel_codes(codes), given.factor(), gpu::current_stream());
+        gpu::fake_quantize(x.data_ptr<float>(), y.data_ptr<float>(), x.numel(), kernel_codes(codes),
+                           given.factor(), gpu::current_stream());
     } else if (loops_apply(x, codes)) {
       y = at::empty_like(x);
       saturated =
@@ -107,7 +107,8 @@ class FakeQuantize final : public torch::autograd::Function<FakeQuantize> {
       if constexpr (gpu::kCompiled)
         gpu::fake_quantize_backward(g.data_ptr<float>(), x.data_ptr<float>(), gx.data_ptr<float>(),
                                     x.numel(), kernel_codes(codes),
-                                    Strength::factor_of(strength, 1.0 - outside), gpu::current_stream());
+                                    Strength::factor_of(strength, 1.0 - outside),
+                                    gpu::current_stream());
       return gx;
     }
     const Tensor& g = given;
@@ -126,8 +127,7 @@ class FakeQuantize final : public torch::autograd::Function<FakeQuantize> {
 
 class FakeFloat16 final : public torch::autograd::Function<FakeFloat16> {
  public:
-  static Tensor forward(torch::autograd::AutogradContext*, const Tensor& x,
-                        const Strength& given) {
+  static Tensor forward(torch::autograd::AutogradContext*, const Tensor& x, const Strength& given) {
     const double strength = given.value();
     if (gpu::takes(x)) {
       Tensor y = at::empty_like(x);

@@ -22,10 +22,10 @@ constexpr std::array<const char*, 4> kBatchNormState{"gamma", "beta", "running_m
                                                      "running_var"};
 
 // Images with their channels innermost in memory where that is faster: for oneDNN's inference (two
-// cores with AVX2, batch 250: ResNet20 1270 instead of 1040 images/s, MobileNetV2 218 instead of 118,
-// training no faster), and for training on a GPU, whose tensor cores read operands so. Strides are
-// set outright, since with one channel both layouts count as the same and the layers behind would
-// take the other.
+// cores with AVX2, batch 250: ResNet20 1270 instead of 1040 images/s, MobileNetV2 218 instead of
+// 118, training no faster), and for training on a GPU, whose tensor cores read operands so. Strides
+// are set outright, since with one channel both layouts count as the same and the layers behind
+// would take the other.
 Tensor channels_innermost(const Tensor& x) {
   if (x.dim() != 4 || x.is_cpu() == torch::GradMode::is_enabled())
     return x;

@@ -26,9 +26,7 @@ NoiseStream::Draw NoiseStream::next() {
 
 std::uint64_t NoiseStream::next_seed() {
   const Draw draw = next();
-  return Rng(static_cast<std::uint64_t>(draw.seed.item<std::int64_t>()))
-      .split(draw.key)
-      .next_u64();
+  return Rng(static_cast<std::uint64_t>(draw.seed.item<std::int64_t>())).split(draw.key).next_u64();
 }
 
 }  // namespace tessera::nn

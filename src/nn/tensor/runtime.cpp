@@ -107,8 +107,8 @@ torch::Device set_up_torch(const RuntimeOptions& options) {
   context.setDeterministicCuDNN(true);
   context.setBenchmarkCuDNN(false);
 #if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 2)
-  // The deterministic mode would also fill memory that nobody reads before it is written: a twentieth
-  // of a training step of ResNet20 on a GPU.
+  // The deterministic mode would also fill memory that nobody reads before it is written: a
+  // twentieth of a training step of ResNet20 on a GPU.
   context.setDeterministicFillUninitializedMemory(false);
 #endif
   // TF32 keeps 10 bits of the mantissa: too few beside "float32" in a table of precisions.

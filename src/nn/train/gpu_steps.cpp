@@ -99,11 +99,11 @@ Batch GpuSteps::load() const {
   batch.y = at::empty({batch_}, split.labels.options());
   static_assert(sizeof(gpu::Placement) == 4 * sizeof(std::int32_t));
   if constexpr (gpu::kCompiled)
-    gpu::load_batch(split.images.data_ptr<std::uint8_t>(), split.labels.data_ptr<std::int64_t>(),
-                    shape, reinterpret_cast<const gpu::Placement*>(placements_.data_ptr<std::int32_t>()),
-                    batch_, scale_.data_ptr<float>(), offset_.data_ptr<float>(),
-                    batch.x.data_ptr<float>(), batch.y.data_ptr<std::int64_t>(),
-                    gpu::current_stream());
+    gpu::load_batch(
+        split.images.data_ptr<std::uint8_t>(), split.labels.data_ptr<std::int64_t>(), shape,
+        reinterpret_cast<const gpu::Placement*>(placements_.data_ptr<std::int32_t>()), batch_,
+        scale_.data_ptr<float>(), offset_.data_ptr<float>(), batch.x.data_ptr<float>(),
+        batch.y.data_ptr<std::int64_t>(), gpu::current_stream());
   return batch;
 }
 
@@ -130,10 +130,10 @@ void GpuSteps::sgd(std::span<const Tensor> parameters, std::span<Tensor> momentu
                    double weight_decay) {
   const Updates updates = updates_of(parameters, momentum, {});
   if constexpr (gpu::kCompiled)
-    gpu::sgd(updates.parameters,
-             {.momentum = static_cast<float>(factor),
-              .weight_decay = static_cast<float>(weight_decay)},
-             factors_of(factors_), gpu::current_stream());
+    gpu::sgd(
+        updates.parameters,
+        {.momentum = static_cast<float>(factor), .weight_decay = static_cast<float>(weight_decay)},
+        factors_of(factors_), gpu::current_stream());
 }
 
 }  // namespace tessera::nn::detail

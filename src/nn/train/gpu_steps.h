@@ -11,8 +11,8 @@
 namespace tessera::nn::detail {
 
 // The parts of a training step that run as kernels of our own on a GPU, where the data set lies.
-// What differs from step to step is in tensors that set_batch() and set_factors() overwrite, so that
-// the work on them can be recorded.
+// What differs from step to step is in tensors that set_batch() and set_factors() overwrite, so
+// that the work on them can be recorded.
 class GpuSteps {
  public:
   // Whether the data lies where these kernels run.

@@ -126,9 +126,7 @@ std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKerne
     if (auto* kernel = dynamic_cast<NoisyKernel*>(kernels[i]))
       noisy.emplace_back(i, kernel);
   }
-  const auto top1 = [&] {
-    return accuracy(network, runner, split, preprocessing);
-  };
+  const auto top1 = [&] { return accuracy(network, runner, split, preprocessing); };
   std::vector<plan::Accuracy> results;
   for (const double seconds : plan.seconds) {
     results.push_back({.t_eval_s = seconds, .split = split.name, .images = split.size()});
@@ -264,8 +262,8 @@ void MappedNetwork::train(Trainer& trainer, const Rng& rng,
 Tensor MappedNetwork::train_step(Trainer& trainer, const Rng& rng) {
   if (!noise_seed_.defined())
     noise_seed_ = NoiseStream::make_seed(network_.device());
-  NoiseStream::set_seed(
-      noise_seed_, rng.split("noise").split(static_cast<std::uint64_t>(trainer.steps_done())));
+  NoiseStream::set_seed(noise_seed_,
+                        rng.split("noise").split(static_cast<std::uint64_t>(trainer.steps_done())));
   for (const auto& kernel : kernels_) {
     if (kernel == nullptr)
       continue;

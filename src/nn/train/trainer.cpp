@@ -22,9 +22,9 @@ namespace {
 
 constexpr double kBeta1 = 0.9, kBeta2 = 0.99;  // of kRelativeAdam
 
-// Lets convolutions round their operands to TF32 (10 bits of mantissa) on a GPU's tensor cores while
-// it lives: in training that error drowns in those of the formats and the gradients' own noise.
-// Evaluation runs in full float32.
+// Lets convolutions round their operands to TF32 (10 bits of mantissa) on a GPU's tensor cores
+// while it lives: in training that error drowns in those of the formats and the gradients' own
+// noise. Evaluation runs in full float32.
 class Tf32Convolutions {
  public:
   Tf32Convolutions() : before_(at::globalContext().allowTF32CuDNN()) {

@@ -8,8 +8,8 @@
 
 namespace tessera::nn {
 
-// Images of one evaluation batch. On a CPU: large enough to keep the cores busy, small enough that a
-// layer's activations stay in their caches. On a GPU: enough that kernels outlast their launches.
+// Images of one evaluation batch. On a CPU: large enough to keep the cores busy, small enough that
+// a layer's activations stay in their caches. On a GPU: enough that kernels outlast their launches.
 constexpr std::int64_t kEvaluationBatch = 250;
 constexpr std::int64_t kGpuEvaluationBatch = 1000;
 

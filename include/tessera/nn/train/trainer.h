@@ -39,8 +39,8 @@ struct TrainingOptions {
   // square of its output channel; 0: none. Noise of an analog column grows with its largest weight,
   // a quantiser's step, too.
   double weight_clip = 0;
-  double distillation = 0;     // share of the loss that compares with the teacher, 0 to 1
-  double temperature = 2;      // of the distillation's softmax
+  double distillation = 0;  // share of the loss that compares with the teacher, 0 to 1
+  double temperature = 2;   // of the distillation's softmax
   double label_smoothing = 0;
   bool augment = true;  // random crops and flips, as the data set allows
 };
@@ -113,7 +113,7 @@ class Trainer {
   std::int64_t step_ = 0;
   std::int64_t epoch_ = -1;  // whose batches stand in epoch_batches_
   std::vector<Tensor> epoch_batches_;
-  Tensor loss_;  // of the last step
+  Tensor loss_;                 // of the last step
   std::unique_ptr<OnGpu> gpu_;  // null: LibTorch's operators do it all
 };
 
