@@ -14,6 +14,7 @@ Command add_map(CLI::App& app);
 Command add_schedule(CLI::App& app);
 Command add_train(CLI::App& app);
 Command add_export(CLI::App& app);
+Command add_quantize(CLI::App& app);
 Command add_report(CLI::App& app);
 Command add_list(CLI::App& app);
 Command add_config(CLI::App& app);
