@@ -48,11 +48,14 @@ int run_map(const MapOptions& options, const CommonOptions& common) {
   if (common.json) {
     print_result(plan::to_json(record->chosen).dump(2) + "\n");
   } else {
-    print_result(report::run_summary(*record) +
-                 fmt::format("\nmapping  {}\nONNX     {}\nreport   {}\n",
-                             (context.out / "mapping.json").string(),
-                             (context.out / "model.onnx").string(),
-                             (context.out / "report.html").string()));
+    print_result(
+        report::run_summary(*record) +
+        (record->chosen.network.file == record->network_file
+             ? ""
+             : fmt::format("\nnetwork  {}", (context.out / record->chosen.network.file).string())) +
+        fmt::format("\nmapping  {}\nONNX     {}\nreport   {}\n",
+                    (context.out / "mapping.json").string(), (context.out / "model.onnx").string(),
+                    (context.out / "report.html").string()));
   }
   return record->status == "interrupted" ? kInterrupted : kDone;
 }

@@ -79,6 +79,8 @@ class MapRun {
 
  private:
   class StrategyObserver;
+  // A network that the strategy made from the one that came; null: that one itself.
+  using AdaptedPtr = std::shared_ptr<const supernet::Adapted>;
 
   // ---- Work, in images passed forward through the network; a backward pass counts as two. ----
   double train_work(std::int64_t steps) const {
@@ -117,6 +119,17 @@ class MapRun {
   }
   bool keep_going() const { return !interrupted(); }
 
+  const cost::TiledModel& model_of(const AdaptedPtr& adapted) const {
+    return adapted ? adapted->model : inputs_.model;
+  }
+  const std::vector<nn::RangeObserver>& ranges_of(const AdaptedPtr& adapted) const {
+    return adapted ? adapted->ranges : ranges_;
+  }
+  // Before any training of this run.
+  nn::Network start_of(const AdaptedPtr& adapted) const {
+    return adapted ? nn::Network(adapted->start, inputs_.device) : network_.clone();
+  }
+
   void start_record(const MapContext& context);
   // What the folder holds when this run has ended before.
   std::optional<plan::RunRecord> finished_record() const;
@@ -135,11 +148,12 @@ class MapRun {
   void choose();
   void tune_chosen();
   void trained_baselines();
+  void widened_baseline();
   void measure_chosen();
   nn::MappedNetwork train_mapping(const std::string& name, nn::MappedNetwork mapped,
                                   std::int64_t steps, double rate, const std::string& phase,
                                   double work);
-  void write(const nn::MappedNetwork& mapped, const std::string& status,
+  void write(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted, const std::string& status,
              std::vector<plan::Accuracy> accuracy);
 
   const MapSettings settings_;
@@ -154,6 +168,7 @@ class MapRun {
   plan::RunRecord record_;
   std::optional<supernet::Solution> solution_;
   std::optional<plan::Assignment> chosen_;
+  AdaptedPtr chosen_adapted_;
   std::optional<nn::MappedNetwork> chosen_network_;
   std::optional<Infeasible> infeasible_;
 };
@@ -195,9 +210,9 @@ class MapRun::StrategyObserver final : public supernet::Observer {
         fmt::format("best {:.2f} % at {}", 100 * chosen.accuracy.mean,
                     format_quantity(chosen.totals.energy_pj, Dimension::kEnergy)));
     nn::MappedNetwork mapped(network, supernet::assignment_of(run_.inputs_.space, chosen),
-                             run_.inputs_.platform, run_.ranges_);
+                             run_.inputs_.platform, run_.ranges_of(chosen.adapted));
     mapped.load_kernel_state(kernel_state);
-    run_.write(mapped, "running", {chosen.accuracy});
+    run_.write(mapped, chosen.adapted, "running", {chosen.accuracy});
   }
   bool checkpoint_due() override {
     if (seconds_since(last_save_) < kSecondsBetweenCheckpoints)
@@ -324,6 +339,7 @@ void MapRun::search() {
       .settings = settings_, .model = inputs_.model, .space = inputs_.space};
   solution_ = find_strategy(settings_.strategy).make(strategy_inputs)->run(problem, observer);
   record_.sensitivity = solution_->sensitivity;
+  record_.notes.insert(record_.notes.end(), solution_->notes.begin(), solution_->notes.end());
   int number = 0;
   for (const supernet::Evaluated& member : solution_->front) {
     add_candidate(fmt::format("front {}", ++number), "front",
@@ -338,12 +354,15 @@ void MapRun::choose() {
     return;
   }
   chosen_ = supernet::assignment_of(inputs_.space, solution_->front[*index]);
+  chosen_adapted_ = solution_->front[*index].adapted;
+  const auto& ranges = ranges_of(chosen_adapted_);
   if (solution_->weights.empty()) {
-    chosen_network_.emplace(*solution_->network, *chosen_, inputs_.platform, ranges_);
+    chosen_network_.emplace(*solution_->network, *chosen_, inputs_.platform, ranges);
     chosen_network_->load_kernel_state(solution_->kernel_state);
   } else {
     const supernet::Weights& own = solution_->weights.at(*index);
-    chosen_network_.emplace(own.load_into(network_), *chosen_, inputs_.platform, ranges_);
+    chosen_network_.emplace(own.load_into(start_of(chosen_adapted_)), *chosen_, inputs_.platform,
+                            ranges);
     chosen_network_->load_kernel_state(own.kernels);
   }
 }
@@ -402,6 +421,8 @@ void MapRun::trained_baselines() {
     if (keep_going())
       add_baseline(label, mapped, *cost, settings_.test_baselines);
   };
+  if (chosen_adapted_)
+    widened_baseline();
   const auto digital = fallback_digital(inputs_.platform);
   const auto analog = assign(inputs_.model, is_analog, digital);
   if (!analog)
@@ -413,6 +434,26 @@ void MapRun::trained_baselines() {
       fmt::format("'ends digital' is analog but for the first and the last layer; it and "
                   "'analog, trained' were trained with noise, {} steps of {} images.",
                   baseline_steps(), settings_.batch));
+}
+
+// Whether a gain is that of more parameters alone: the chosen mapping's network in float32, trained
+// as long as the other baselines.
+void MapRun::widened_baseline() {
+  const cost::TiledModel& model = chosen_adapted_->model;
+  const auto never = [](const NumberFormat&) { return false; };
+  const auto assignment = assign(model, is_format(format::Float{.bits = 32}), never);
+  const auto cost = assignment ? model.evaluate(*assignment) : infeasible("path", "no fp32 unit");
+  if (!cost || !keep_going())
+    return;
+  const std::string label = "fp32, widened, trained";
+  const nn::MappedNetwork mapped =
+      train_mapping("baseline-widened",
+                    nn::MappedNetwork(start_of(chosen_adapted_), *assignment, inputs_.platform,
+                                      chosen_adapted_->ranges),
+                    baseline_steps(), settings_.learning_rate, "baseline: " + label,
+                    train_work(baseline_steps()));
+  if (keep_going())
+    add_baseline(label, mapped, *cost, settings_.test_baselines);
 }
 
 void MapRun::measure_chosen() {
@@ -429,21 +470,24 @@ void MapRun::measure_chosen() {
        })) {
     accuracy.push_back(row);
   }
-  const auto cost = inputs_.model.evaluate(*chosen_);
+  const auto cost = model_of(chosen_adapted_).evaluate(*chosen_);
   TESSERA_CHECK(cost.has_value(), "the chosen mapping does not fit: {}", cost.error().detail);
   add_candidate("chosen", "chosen", *chosen_, cost->totals, accuracy);
-  write(*chosen_network_, "done", std::move(accuracy));
+  write(*chosen_network_, chosen_adapted_, "done", std::move(accuracy));
 }
 
-void MapRun::write(const nn::MappedNetwork& mapped, const std::string& status,
-                   std::vector<plan::Accuracy> accuracy) {
-  const auto cost = inputs_.model.evaluate(mapped.assignment());
+void MapRun::write(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted,
+                   const std::string& status, std::vector<plan::Accuracy> accuracy) {
+  const cost::TiledModel& model = model_of(adapted);
+  const auto cost = model.evaluate(mapped.assignment());
   TESSERA_CHECK(cost.has_value(), "a mapping to write does not fit: {}", cost.error().detail);
   plan::Mapping& mapping = record_.chosen;
-  mapping.network = inputs_.network.file;
+  mapping.network = adapted ? write_adapted(folder_.path(), *adapted, inputs_.preprocessing)
+                            : inputs_.network.file;
   mapping.platform = {.name = inputs_.platform.name, .sha256 = inputs_.platform.sha256};
   mapping.assignment = mapped.assignment();
-  mapping.workload = inputs_.model.workload();
+  mapping.workload = model.workload();
+  record_.workload = model.workload();
   mapping.cost = *cost;
   mapping.accuracy = std::move(accuracy);
   mapping.numerics = mapped.numerics();

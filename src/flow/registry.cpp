@@ -8,6 +8,7 @@
 #include "tessera/flow/baselines.h"
 #include "tessera/supernet/fixed.h"
 #include "tessera/supernet/lionheart.h"
+#include "tessera/supernet/mpaas.h"
 #include "tessera/supernet/mps.h"
 #include "tessera/supernet/uniform.h"
 
@@ -28,17 +29,28 @@ std::int64_t search_steps(const StrategyInputs& inputs) {
                             : (s.fair_steps + s.ramp_steps) * most_paths(inputs.space);
 }
 
+supernet::MpsOptions mps_options(const MapSettings& s) {
+  return {.fair_steps = s.fair_steps,
+          .sensitivity_images = s.selection_images,
+          .ramp_steps = s.ramp_steps,
+          .training = training_options(s),
+          .rounds = s.rounds,
+          .samples_per_round = s.samples,
+          .selection_images = s.selection_images,
+          .selection_chips = s.selection_chips};
+}
+
 std::unique_ptr<supernet::Strategy> make_mps(const StrategyInputs& inputs) {
+  return std::make_unique<supernet::Mps>(mps_options(inputs.settings));
+}
+
+std::unique_ptr<supernet::Strategy> make_mpaas(const StrategyInputs& inputs) {
   const MapSettings& s = inputs.settings;
-  return std::make_unique<supernet::Mps>(
-      supernet::MpsOptions{.fair_steps = s.fair_steps,
-                           .sensitivity_images = s.selection_images,
-                           .ramp_steps = s.ramp_steps,
-                           .training = training_options(s),
-                           .rounds = s.rounds,
-                           .samples_per_round = s.samples,
-                           .selection_images = s.selection_images,
-                           .selection_chips = s.selection_chips});
+  return std::make_unique<supernet::Mpaas>(supernet::MpaasOptions{
+      .adapt = {.extra_tiles = s.extra_tiles, .extra_latency = s.extra_latency},
+      .networks = s.networks,
+      .calibration_images = s.calibration_images,
+      .mps = mps_options(s)});
 }
 
 std::unique_ptr<supernet::Strategy> make_lionheart(const StrategyInputs& inputs) {
@@ -87,6 +99,8 @@ const std::vector<StrategyEntry>& strategies() {
        "mixed-precision supernetwork: fair training, noise by sensitivity, rank-preserving "
        "selection",
        SearchTraining::kFairSteps, make_mps},
+      {"mpaas", "mps on networks widened to fill their tiles, and on the network as it is",
+       SearchTraining::kFairSteps, make_mpaas},
       {"lionheart",
        "layers to tiles one by one, largest first, each trained and held to a threshold",
        SearchTraining::kSteps, make_lionheart},

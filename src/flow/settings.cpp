@@ -81,6 +81,14 @@ const config::Schema<MapSettings>& map_schema() {
           optional("selection-chips", &S::selection_chips,
                    integer<std::int64_t>({.min = 1, .max = 1000}),
                    "Programmed chips per sampled mapping."),
+          optional("networks", &S::networks, integer<std::int64_t>({.min = 1, .max = 100}),
+                   "MPAAS: networks that share the budget, spread in energy from the one given to "
+                   "the widest; 1: the widest alone."),
+          optional("extra-tiles", &S::extra_tiles, integer<std::int64_t>({.min = 0}),
+                   "MPAAS: tiles that wider layers may take beyond those of the network as it is."),
+          optional("extra-latency", &S::extra_latency, number(kNotNegative),
+                   "MPAAS: share by which glue and digital layers may lengthen the network's time; "
+                   "layers on tiles take no longer."),
           optional("search-steps", &S::search_steps, integer<std::int64_t>({.min = 0}),
                    "Training steps of searches that do not train a supernetwork; 0: as many images "
                    "as the supernetwork would get."),

@@ -33,7 +33,16 @@ plan::Assignment assignment_of(const Space& space, const Choice& choice) {
 }
 
 plan::Assignment assignment_of(const Space& space, const Evaluated& candidate) {
-  return candidate.made ? *candidate.made : assignment_of(space, candidate.choice);
+  if (candidate.made)
+    return *candidate.made;
+  return assignment_of(candidate.adapted ? candidate.adapted->space : space, candidate.choice);
+}
+
+bool Evaluated::operator==(const Evaluated& other) const {
+  const bool same_network = adapted == other.adapted ||
+                            (adapted && other.adapted && adapted->start == other.adapted->start);
+  return same_network && choice == other.choice && totals == other.totals &&
+         accuracy == other.accuracy && made == other.made;
 }
 
 namespace {

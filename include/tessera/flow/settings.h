@@ -49,6 +49,9 @@ struct MapSettings {
   std::int64_t samples = 24;
   std::int64_t selection_images = 1000;
   std::int64_t selection_chips = 1;
+  std::int64_t networks = 2;
+  std::int64_t extra_tiles = 0;
+  double extra_latency = 0.05;
   std::int64_t search_steps = 0;
   double lionheart_threshold = 0.02;
   std::int64_t lionheart_patience = 5;
