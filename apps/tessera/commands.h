@@ -15,6 +15,7 @@ Command add_compare(CLI::App& app);
 Command add_schedule(CLI::App& app);
 Command add_train(CLI::App& app);
 Command add_export(CLI::App& app);
+Command add_quantize(CLI::App& app);
 Command add_report(CLI::App& app);
 Command add_list(CLI::App& app);
 Command add_config(CLI::App& app);

@@ -39,7 +39,7 @@ StrumKernel::StrumKernel(const format::Strum& scheme, plan::AffineCode input)
 
 void StrumKernel::set_training(bool training) {
   training_ = training;
-  packed_weight_.reset();
+  packed_weight_ = Tensor();
 }
 
 Tensor StrumKernel::values(const Tensor& weight) {
