@@ -137,8 +137,8 @@ std::string comparison_html(const plan::Comparison& comparison) {
   std::string rows = pair("command", comparison.command);
   for (const auto& [key, value] : comparison.environment)
     rows += pair(key, value);
-  body += section("This comparison", "",
-                  "<table class=\"pairs\"><tbody>" + rows + "</tbody></table>");
+  body +=
+      section("This comparison", "", "<table class=\"pairs\"><tbody>" + rows + "</tbody></table>");
   return detail::html_page({.title = network + " on " + comparison.platform + ", strategies",
                             .body = body,
                             .version = comparison.tessera_version,
