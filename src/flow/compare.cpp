@@ -136,8 +136,10 @@ MapSettings with_budget(const MapSettings& settings, SearchTraining training, st
   MapSettings result = settings;
   result.fair_steps = share(settings.fair_steps);
   result.ramp_steps = share(settings.ramp_steps);
+  // What is left over in the shares goes to the last training, or without one to the second phase.
+  if (settings.tune_steps == 0)
+    result.ramp_steps = total / paths - result.fair_steps;
   const std::int64_t fair_total = (result.fair_steps + result.ramp_steps) * paths;
-  // Steps that do not make up a strict-fair one go to the last training, where there is one.
   result.tune_steps = settings.tune_steps > 0 ? total - fair_total : 0;
   if (training == SearchTraining::kSteps)
     result.search_steps = fair_total;

@@ -148,6 +148,8 @@ TEST(Budget, WithoutALastTrainingTheSearchGetsAll) {
   EXPECT_EQ(fair.fair_steps, 20);
   EXPECT_EQ(fair.ramp_steps, 80);
   EXPECT_EQ(fair.tune_steps, 0);
+  // 21 steps: 2 and 8 strict-fair ones of two paths.
+  EXPECT_EQ(with_budget(settings, SearchTraining::kFairSteps, 2, 210).ramp_steps, 8);
   EXPECT_EQ(with_budget(settings, SearchTraining::kNone, 2, 2000).tune_steps, 200)
       << "a rule has no other training";
 }
