@@ -7,8 +7,10 @@
 #include "tessera/core/text.h"
 #include "tessera/flow/baselines.h"
 #include "tessera/supernet/fixed.h"
+#include "tessera/supernet/harmonica.h"
 #include "tessera/supernet/lionheart.h"
 #include "tessera/supernet/mps.h"
+#include "tessera/supernet/odimo.h"
 #include "tessera/supernet/uniform.h"
 
 namespace tessera::flow {
@@ -28,17 +30,26 @@ std::int64_t search_steps(const StrategyInputs& inputs) {
                             : (s.fair_steps + s.ramp_steps) * most_paths(inputs.space);
 }
 
-std::unique_ptr<supernet::Strategy> make_mps(const StrategyInputs& inputs) {
+std::unique_ptr<supernet::Strategy> make_mps(const StrategyInputs& inputs,
+                                             const supernet::TrainingEffects& effects) {
   const MapSettings& s = inputs.settings;
   return std::make_unique<supernet::Mps>(
       supernet::MpsOptions{.fair_steps = s.fair_steps,
                            .sensitivity_images = s.selection_images,
                            .ramp_steps = s.ramp_steps,
+                           .effects = effects,
                            .training = training_options(s),
                            .rounds = s.rounds,
                            .samples_per_round = s.samples,
                            .selection_images = s.selection_images,
                            .selection_chips = s.selection_chips});
+}
+
+// A supernetwork whose training leaves something out: the rows of the paper's ablation.
+StrategyEntry mps(const std::string& variant, const std::string& summary,
+                  const supernet::TrainingEffects& effects) {
+  return {variant.empty() ? "mps" : "mps:" + variant, summary, SearchTraining::kFairSteps,
+          [effects](const StrategyInputs& inputs) { return make_mps(inputs, effects); }};
 }
 
 std::unique_ptr<supernet::Strategy> make_lionheart(const StrategyInputs& inputs) {
@@ -48,6 +59,16 @@ std::unique_ptr<supernet::Strategy> make_lionheart(const StrategyInputs& inputs)
                                  .patience = s.lionheart_patience,
                                  .steps = search_steps(inputs),
                                  .training = training_options(s)});
+}
+
+std::unique_ptr<supernet::Strategy> make_odimo(const StrategyInputs& inputs) {
+  return std::make_unique<supernet::Odimo>(supernet::OdimoOptions{
+      .steps = search_steps(inputs), .training = training_options(inputs.settings)});
+}
+
+std::unique_ptr<supernet::Strategy> make_harmonica(const StrategyInputs& inputs) {
+  return std::make_unique<supernet::Harmonica>(supernet::HarmonicaOptions{
+      .steps = search_steps(inputs), .training = training_options(inputs.settings)});
 }
 
 std::unique_ptr<supernet::Strategy> make_uniform(const StrategyInputs&) {
@@ -82,14 +103,27 @@ std::int64_t most_paths(const supernet::Space& space) {
 }
 
 const std::vector<StrategyEntry>& strategies() {
+  using supernet::TrainingNoise;
   static const std::vector<StrategyEntry> entries = {
-      {"mps",
-       "mixed-precision supernetwork: fair training, noise by sensitivity, rank-preserving "
-       "selection",
-       SearchTraining::kFairSteps, make_mps},
+      mps("",
+          "mixed-precision supernetwork: fair training, noise by sensitivity, rank-preserving "
+          "selection",
+          {}),
+      mps("plain", "mps, its supernetwork trained in float32",
+          {.quantisation = false, .noise = TrainingNoise::kNone}),
+      mps("qat", "mps, its supernetwork trained with quantisation and without noise",
+          {.noise = TrainingNoise::kNone}),
+      mps("hwa", "mps, its supernetwork trained with quantisation and full noise from the start",
+          {.noise = TrainingNoise::kFull}),
+      mps("nshwa", "mps, its supernetwork trained with noise by sensitivity, unquantised",
+          {.quantisation = false}),
       {"lionheart",
        "layers to tiles one by one, largest first, each trained and held to a threshold",
        SearchTraining::kSteps, make_lionheart},
+      {"odimo", "each output channel's unit by a trained softmax, at four weights of the cost",
+       SearchTraining::kSteps, make_odimo},
+      {"harmonica", "the channels that bear noise worst on the digital unit, at four shares",
+       SearchTraining::kSteps, make_harmonica},
       {"uniform", "one format for all layers, no training: each format in turn",
        SearchTraining::kNone, make_uniform},
       fixed("analog"),
