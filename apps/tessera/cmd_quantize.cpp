@@ -97,8 +97,8 @@ std::string savings_table(const flow::QuantizeReport& report) {
 std::string as_text(const flow::QuantizeReport& report) {
   std::string text = layer_table(report);
   text += fmt::format(
-      "\nSQNR {} over the changed layers, {:.4g} of their INT8 size ({:.4g} of all "
-      "layers')\n",
+      "\nSQNR {} over the layers that may change; those that did take {:.4g} of their INT8 size, "
+      "all layers {:.4g}\n",
       decibels(report.sqnr_db), report.changed_compression, report.compression);
   if (report.accuracy) {
     text += fmt::format("top-1 {:.2f} %", 100 * report.accuracy->quantized);

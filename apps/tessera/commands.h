@@ -11,6 +11,7 @@ Command add_inspect(CLI::App& app);
 Command add_eval(CLI::App& app);
 Command add_cost(CLI::App& app);
 Command add_map(CLI::App& app);
+Command add_compare(CLI::App& app);
 Command add_schedule(CLI::App& app);
 Command add_train(CLI::App& app);
 Command add_export(CLI::App& app);

@@ -25,6 +25,7 @@
 #include "map_inputs.h"
 #include "map_outputs.h"
 #include "measurements.h"
+#include "stage_clock.h"
 
 namespace tessera::flow {
 namespace {
@@ -68,6 +69,7 @@ class MapRun {
         inputs_(std::move(inputs)),
         folder_(context.out, fingerprint(settings, inputs_)),
         measurements_(folder_),
+        clock_(folder_),
         network_(inputs_.network.graph, inputs_.device),
         rng_(settings.seed),
         progress_(total_work()),
@@ -160,6 +162,7 @@ class MapRun {
   MapInputs inputs_;
   RunFolder folder_;
   Measurements measurements_;
+  StageClock clock_;
   nn::Network network_;  // the trained float network
   Rng rng_;
   Progress progress_;
@@ -222,6 +225,7 @@ class MapRun::StrategyObserver final : public supernet::Observer {
   }
   void save(std::string_view name, const supernet::Checkpoint& checkpoint) override {
     run_.folder_.save(name, checkpoint);
+    run_.clock_.keep();
   }
   std::optional<supernet::Checkpoint> load(std::string_view name) override {
     return run_.folder_.load(name);
@@ -381,6 +385,7 @@ nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwo
   }
   const auto save = [&](const nn::Trainer& now) {
     folder_.save(name, {.tensors = now.state(), .json = losses.dump()});
+    clock_.keep();
   };
   Clock::time_point last_save = Clock::now();
   mapped.train(trainer, rng, [&](const nn::Trainer& now, const torch::Tensor& loss) {
@@ -520,9 +525,10 @@ Expected<plan::RunRecord> MapRun::run() {
   ranges_ = nn::observe_ranges(network_, inputs_.data, inputs_.preprocessing,
                                settings_.calibration_images);
   const auto timed = [&](const std::string& name, const auto& stage) {
-    const Clock::time_point begin = Clock::now();
+    clock_.start(name);
     stage();
-    record_.timing[name + "_seconds"] = seconds_since(begin);
+    clock_.stop();
+    record_.timing[name + "_seconds"] = clock_.seconds(name);
   };
   timed("baselines", [&] { post_training_baselines(); });
   timed("search", [&] { search(); });

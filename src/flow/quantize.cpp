@@ -188,10 +188,12 @@ void QuantizeRun::measure_layers(const plan::Assignment& assignment) {
     const QuantizedLayer& layer = report_.layers[i];
     bits += static_cast<double>(layer.stored_bits);
     weights += static_cast<double>(layer.weights);
+    if (!kept_[i]) {
+      pooled.signal += noise[i].signal;
+      pooled.noise += noise[i].noise;
+    }
     if (layer.format == kInt8)
       continue;
-    pooled.signal += noise[i].signal;
-    pooled.noise += noise[i].noise;
     changed_bits += static_cast<double>(layer.stored_bits);
     changed_weights += static_cast<double>(layer.weights);
   }

@@ -21,13 +21,9 @@ namespace {
 
 const format::NumberFormat kInt8 = format::Integer{.weight_bits = 8, .activation_bits = 8};
 
-// The weights of a format in units of each channel's INT8 code; REQUIRES: no analog format.
+// The weights of a plain format in units of each channel's INT8 code.
 torch::Tensor weights_in_int8_codes(const torch::Tensor& weight, const plan::AffineCode& base,
                                     const format::NumberFormat& format) {
-  if (const auto* strum = std::get_if<format::Strum>(&format)) {
-    const auto codes = format::strum_decode(nn::strum_pack(weight, *strum));
-    return torch::tensor(codes, torch::kInt16).reshape(weight.sizes()).to(torch::kFloat64);
-  }
   torch::Tensor real = weight;
   if (const auto* integer = std::get_if<format::Integer>(&format)) {
     // The widths of the base codes are what StruM layers start from.
@@ -50,6 +46,14 @@ WeightNoise weight_noise(const torch::Tensor& weight, const format::NumberFormat
   const torch::NoGradGuard no_grad;
   const torch::Tensor w = weight.detach().cpu();
   const plan::AffineCode base = nn::strum_base_code(w);
+  if (const auto* strum = std::get_if<format::Strum>(&format)) {
+    // All in integers: of large layers, floating-point copies would take more than the weights.
+    const torch::Tensor int8 = nn::quantize(w, base).to(torch::kInt8).contiguous();
+    const format::StrumNoise noise =
+        format::strum_noise({int8.data_ptr<std::int8_t>(), static_cast<std::size_t>(int8.numel())},
+                            format::strum_decode(nn::strum_pack(w, *strum)));
+    return {.signal = static_cast<double>(noise.signal), .noise = static_cast<double>(noise.noise)};
+  }
   const torch::Tensor codes = nn::quantize(w, base).to(torch::kFloat64);
   const torch::Tensor error = codes - weights_in_int8_codes(w, base, format);
   WeightNoise noise{.signal = codes.square().sum().item<double>(),

@@ -7,9 +7,11 @@
 #include "tessera/core/text.h"
 #include "tessera/flow/baselines.h"
 #include "tessera/supernet/fixed.h"
+#include "tessera/supernet/harmonica.h"
 #include "tessera/supernet/lionheart.h"
 #include "tessera/supernet/mpaas.h"
 #include "tessera/supernet/mps.h"
+#include "tessera/supernet/odimo.h"
 #include "tessera/supernet/uniform.h"
 
 namespace tessera::flow {
@@ -29,19 +31,16 @@ std::int64_t search_steps(const StrategyInputs& inputs) {
                             : (s.fair_steps + s.ramp_steps) * most_paths(inputs.space);
 }
 
-supernet::MpsOptions mps_options(const MapSettings& s) {
+supernet::MpsOptions mps_options(const MapSettings& s, const supernet::TrainingEffects& effects) {
   return {.fair_steps = s.fair_steps,
           .sensitivity_images = s.selection_images,
           .ramp_steps = s.ramp_steps,
+          .effects = effects,
           .training = training_options(s),
           .rounds = s.rounds,
           .samples_per_round = s.samples,
           .selection_images = s.selection_images,
           .selection_chips = s.selection_chips};
-}
-
-std::unique_ptr<supernet::Strategy> make_mps(const StrategyInputs& inputs) {
-  return std::make_unique<supernet::Mps>(mps_options(inputs.settings));
 }
 
 std::unique_ptr<supernet::Strategy> make_mpaas(const StrategyInputs& inputs) {
@@ -50,7 +49,16 @@ std::unique_ptr<supernet::Strategy> make_mpaas(const StrategyInputs& inputs) {
       .adapt = {.extra_tiles = s.extra_tiles, .extra_latency = s.extra_latency},
       .networks = s.networks,
       .calibration_images = s.calibration_images,
-      .mps = mps_options(s)});
+      .mps = mps_options(s, {})});
+}
+
+// A supernetwork whose training leaves something out: the rows of the paper's ablation.
+StrategyEntry mps(const std::string& variant, const std::string& summary,
+                  const supernet::TrainingEffects& effects) {
+  return {variant.empty() ? "mps" : "mps:" + variant, summary, SearchTraining::kFairSteps,
+          [effects](const StrategyInputs& inputs) {
+            return std::make_unique<supernet::Mps>(mps_options(inputs.settings, effects));
+          }};
 }
 
 std::unique_ptr<supernet::Strategy> make_lionheart(const StrategyInputs& inputs) {
@@ -60,6 +68,16 @@ std::unique_ptr<supernet::Strategy> make_lionheart(const StrategyInputs& inputs)
                                  .patience = s.lionheart_patience,
                                  .steps = search_steps(inputs),
                                  .training = training_options(s)});
+}
+
+std::unique_ptr<supernet::Strategy> make_odimo(const StrategyInputs& inputs) {
+  return std::make_unique<supernet::Odimo>(supernet::OdimoOptions{
+      .steps = search_steps(inputs), .training = training_options(inputs.settings)});
+}
+
+std::unique_ptr<supernet::Strategy> make_harmonica(const StrategyInputs& inputs) {
+  return std::make_unique<supernet::Harmonica>(supernet::HarmonicaOptions{
+      .steps = search_steps(inputs), .training = training_options(inputs.settings)});
 }
 
 std::unique_ptr<supernet::Strategy> make_uniform(const StrategyInputs&) {
@@ -94,16 +112,29 @@ std::int64_t most_paths(const supernet::Space& space) {
 }
 
 const std::vector<StrategyEntry>& strategies() {
+  using supernet::TrainingNoise;
   static const std::vector<StrategyEntry> entries = {
-      {"mps",
-       "mixed-precision supernetwork: fair training, noise by sensitivity, rank-preserving "
-       "selection",
-       SearchTraining::kFairSteps, make_mps},
+      mps("",
+          "mixed-precision supernetwork: fair training, noise by sensitivity, rank-preserving "
+          "selection",
+          {}),
+      mps("plain", "mps, its supernetwork trained in float32",
+          {.quantisation = false, .noise = TrainingNoise::kNone}),
+      mps("qat", "mps, its supernetwork trained with quantisation and without noise",
+          {.noise = TrainingNoise::kNone}),
+      mps("hwa", "mps, its supernetwork trained with quantisation and full noise from the start",
+          {.noise = TrainingNoise::kFull}),
+      mps("nshwa", "mps, its supernetwork trained with noise by sensitivity, unquantised",
+          {.quantisation = false}),
       {"mpaas", "mps on networks widened to fill their tiles, and on the network as it is",
        SearchTraining::kFairSteps, make_mpaas},
       {"lionheart",
        "layers to tiles one by one, largest first, each trained and held to a threshold",
        SearchTraining::kSteps, make_lionheart},
+      {"odimo", "each output channel's unit by a trained softmax, at four weights of the cost",
+       SearchTraining::kSteps, make_odimo},
+      {"harmonica", "the channels that bear noise worst on the digital unit, at four shares",
+       SearchTraining::kSteps, make_harmonica},
       {"uniform", "one format for all layers, no training: each format in turn",
        SearchTraining::kNone, make_uniform},
       fixed("analog"),

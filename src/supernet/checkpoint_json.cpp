@@ -41,6 +41,32 @@ plan::Accuracy accuracy_from_json(const nlohmann::json& json) {
           .images = json.at("images")};
 }
 
+nlohmann::json assignment_to_json(const plan::Assignment& assignment) {
+  nlohmann::json paths = nlohmann::json::array();
+  for (const plan::Path& path : assignment.paths) {
+    nlohmann::json& parts = paths.emplace_back(nlohmann::json::array());
+    for (const plan::Part& part : path.parts) {
+      parts.push_back(
+          {part.unit, format::to_string(part.format), part.channels.begin, part.channels.end});
+    }
+  }
+  return paths;
+}
+
+plan::Assignment assignment_from_json(const nlohmann::json& json) {
+  plan::Assignment assignment;
+  for (const auto& parts : json) {
+    plan::Path& path = assignment.paths.emplace_back();
+    for (const auto& part : parts) {
+      const auto format = format::parse_number_format(part.at(1).get<std::string>());
+      if (!format)
+        throw IoError("checkpoint: " + format.error().detail);
+      path.parts.push_back({part.at(0), *format, {part.at(2), part.at(3)}});
+    }
+  }
+  return assignment;
+}
+
 nlohmann::json trace_to_json(const std::vector<plan::TracePoint>& trace) {
   nlohmann::json rows = nlohmann::json::array();
   for (const plan::TracePoint& point : trace)

@@ -17,6 +17,10 @@ namespace tessera::supernet::detail {
 nlohmann::json accuracy_to_json(const plan::Accuracy& accuracy);
 plan::Accuracy accuracy_from_json(const nlohmann::json& json);
 
+nlohmann::json assignment_to_json(const plan::Assignment& assignment);
+// Throws nlohmann::json::exception, or IoError for a format that is none.
+plan::Assignment assignment_from_json(const nlohmann::json& json);
+
 nlohmann::json trace_to_json(const std::vector<plan::TracePoint>& trace);
 std::vector<plan::TracePoint> trace_from_json(const nlohmann::json& json);
 

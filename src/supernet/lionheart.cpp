@@ -10,6 +10,7 @@
 #include <torch/types.h>
 
 #include "tessera/core/error.h"
+#include "tessera/supernet/channels.h"
 
 #include "checkpoint_json.h"
 
@@ -50,10 +51,6 @@ namespace {
 
 constexpr std::string_view kName = "lionheart";
 constexpr std::string_view kLayerName = "lionheart.layer";  // the layer in training
-
-bool is_analog(const plan::Path& path) {
-  return std::holds_alternative<format::Analog>(path.parts.front().format);
-}
 
 // The path on which a layer stays digital: int8, which costs little accuracy, or else the first
 // digital one. None: no digital path.

@@ -16,6 +16,22 @@
 #include "tessera/supernet/supernet.h"
 
 namespace tessera::supernet {
+
+double training_strength(const TrainingEffects& effects, const format::NumberFormat& format,
+                         double ramp) {
+  if (!std::holds_alternative<format::Analog>(format))
+    return effects.quantisation ? ramp : 0;
+  switch (effects.noise) {
+    case TrainingNoise::kNone:
+      return 0;
+    case TrainingNoise::kFull:
+      return 1;
+    case TrainingNoise::kScaled:
+      return ramp;
+  }
+  TESSERA_CHECK(false, "training noise {}", static_cast<int>(effects.noise));
+}
+
 namespace {
 
 constexpr std::string_view kCheckpointName = "mps";
@@ -83,7 +99,9 @@ class MpsRun {
             options_.fastest_ramp + (options_.slowest_ramp - options_.fastest_ramp) * ranks[layer];
         value += (1 - options_.fair_strength) * std::min(1.0, progress / end);
       }
-      strength.emplace_back(counts_[layer], value);
+      auto& paths = strength.emplace_back();
+      for (const plan::Path& path : problem_.space[layer])
+        paths.push_back(training_strength(options_.effects, path.parts.front().format, value));
     }
     return strength;
   }

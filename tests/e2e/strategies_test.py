@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Every strategy through the main job: it spends its budget, and killed it resumes to the same end."""
+import json
 import random
 import time
 
@@ -40,6 +41,29 @@ class Strategies(harness.Case):
     def test_lionheart(self):
         record = self.check("lionheart", 40 * 50)
         self.assertGreaterEqual(len([c for c in record["candidates"] if c["kind"] == "front"]), 2)
+
+    def check_split(self, strategy):
+        """Layers in several parts are written, priced, exported and read back like others."""
+        record = self.check(strategy, 40 * 50)
+        mapping = f"whole_{strategy}/mapping.json"
+        out = self.ok("eval", "net.onnx", "--data", DATA, "--mapping", mapping, "--chips", 2,
+                      "--times", "1d", "--threads", 2, "--json")
+        rows = [row for row in record["chosen"]["accuracy"] if row["split"] == "test"]
+        self.assertEqual(json.loads(out)["accuracy"], rows)
+        out = self.ok("cost", "net.onnx", "--hardware", "ibm_hybrid", "--mapping", mapping, "--json")
+        self.assertEqual(json.loads(out)["totals"], record["chosen"]["totals"])
+        self.ok("export", "net.onnx", "--mapping", mapping, "--out", "again.onnx")
+        self.assertEqual(harness.read_bytes(self.path("again.onnx")),
+                         harness.read_bytes(self.path("whole_" + strategy, "model.onnx")))
+        split = [c for c in record["candidates"] if c["kind"] == "front"
+                 for layer in c["layers"] if len(layer["parts"]) > 1]
+        self.assertTrue(split, "no layer of any front member is in parts")
+
+    def test_harmonica(self):
+        self.check_split("harmonica")
+
+    def test_odimo(self):
+        self.check_split("odimo")
 
     def test_fixed(self):
         record = self.check("fixed:ends-digital", 0)

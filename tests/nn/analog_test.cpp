@@ -10,6 +10,7 @@
 
 #include "tessera/core/error.h"
 #include "tessera/nn/analog/analog_kernel.h"
+#include "tessera/nn/quant/quantize.h"
 
 #include "nn/analog/converters.h"
 #include "nn/analog/devices.h"
@@ -50,6 +51,89 @@ AnalogKernel chip_of(const TileSpec& tile, const AnalogPreset& preset, const One
   kernel.set_noise(stream(reads));
   kernel.program(layer.weight, stream(chip));
   return kernel;
+}
+
+// The formulas of docs/derivations/pcm.md, section 4, column by column, on two tiles of 7 and 6
+// rows.
+TEST(ColumnEffects, IrDropIsWhatTheFormulaSays) {
+  constexpr double kRange = 2;
+  OneLayer layer = test::linear_layer(4, 13, 5, 31);
+  layer.x = layer.x.clamp(-kRange, kRange);
+  AnalogPreset preset = analog_preset("ideal");
+  const TileSpec tile{.rows = 7, .columns = 8, .dac_bits = 0, .adc_bits = 0};
+  const auto run = [&](double ir_drop) {
+    preset.ir_drop = ir_drop;
+    AnalogKernel kernel(tile, preset, kRange, torch::kCPU);
+    kernel.set_noise(stream(1));
+    kernel.program(layer.weight, stream(2));
+    return kernel.forward(layer.call());
+  };
+  // So strong that a is near 1, where all terms of c count.
+  const double strength = 1000;
+  const Tensor without = run(0);
+  const Tensor with = run(strength);
+  const auto x = layer.x.accessor<float, 2>();
+  const auto w = layer.weight.accessor<float, 2>();
+  double most = 0;
+  for (std::int64_t i = 0; i < 4; ++i) {
+    for (std::int64_t m = 0; m < 5; ++m) {
+      double expected = without[i][m].item<double>();
+      for (const auto& [begin, end] : {std::pair{0, 7}, std::pair{7, 13}}) {
+        double scale = 0, current = 0, sum = 0;
+        for (int j = begin; j < end; ++j)
+          scale = std::max(scale, std::abs(static_cast<double>(w[m][j])));
+        const double n = end - begin;
+        for (int j = begin; j < end; ++j) {
+          const double place = 1 - (j - begin) / n;
+          current += std::abs(w[m][j] / scale) * std::abs(x[i][j] / kRange);
+          sum += w[m][j] * x[i][j] * (1 - place * place);
+        }
+        const double a = n / 5.7143e5 * current;
+        expected -= strength * a * (a * (0.05 * a - 0.2) + 0.5) * sum;
+      }
+      most = std::max(most, std::abs(expected - without[i][m].item<double>()));
+      EXPECT_NEAR(with[i][m].item<double>(), expected, 1e-4);
+    }
+  }
+  EXPECT_GT(most, 0.01) << "the drop is too small to be seen";
+}
+
+TEST(ColumnEffects, ReadNoiseFollowsTheInputs) {
+  constexpr double kNoise = 0.1;
+  AnalogPreset preset = analog_preset("ideal");
+  preset.read_noise = kNoise;
+  OneLayer layer{.op = ir::Linear{},
+                 .x = torch::tensor({{1.0F, -0.5F}}).repeat({kDraws, 1}),
+                 .weight = torch::tensor({{2.0F, 1.0F}}),
+                 .bias = Tensor()};
+  AnalogKernel kernel({.rows = 8, .columns = 8, .dac_bits = 0, .adc_bits = 0}, preset, 1,
+                      torch::kCPU);
+  kernel.set_noise(stream(3));
+  kernel.program(layer.weight, stream(4));
+  // By hand: weights relative to 2 are 1 and 1/2; √(1 · 1 + 1/2 · 1/4) · 0.1, times 2.
+  expect_moments(kernel.forward(layer.call()), 2 * 1 - 0.5, kNoise * std::sqrt(1.125) * 2);
+}
+
+// DIANA's cells hold -1, 0 or 1 of a scale per column; with converters of no quantisation the layer
+// is the one with those weights.
+TEST(CellLevels, TernaryCellsComputeWithTernaryWeights) {
+  const test::OneLayer layer = test::conv_layer({.pads = {1, 1, 1, 1}}, {}, 21);
+  AnalogKernel kernel({.rows = 64, .columns = 64, .dac_bits = 0, .adc_bits = 0},
+                      analog_preset("diana"), 100, torch::kCPU);
+  kernel.set_noise(NoiseStream(Rng(1), torch::kCPU));
+  kernel.program(layer.weight, NoiseStream(Rng(2), torch::kCPU));
+  kernel.drift_to(86400);
+  const plan::AffineCode code = weight_code(layer.weight, 2, RangeMethod::kMse);
+  EXPECT_EQ(code.high, 1);
+  const Tensor ternary = dequantize(quantize(layer.weight, code), code);
+  EXPECT_LT(test::largest_difference(kernel.chip_weights(), ternary), 1e-6);
+  EXPECT_LT(test::largest_difference(kernel.forward(layer.call()),
+                                     apply_layer(layer.op, layer.x, ternary, layer.bias)),
+            1e-4);
+  kernel.set_training(true);
+  EXPECT_LT(test::largest_difference(kernel.forward(layer.call()),
+                                     apply_layer(layer.op, layer.x, ternary, layer.bias)),
+            1e-4);
 }
 
 TEST(Gaussian, HasTheMomentsOfANormal) {

@@ -59,8 +59,8 @@ struct QuantizeReport {
   plan::Mapping mapping;
   std::vector<QuantizedLayer> layers;
   std::string scheme;              // the first one, in full
-  double sqnr_db = 0;              // pooled over the layers that the scheme changed, in INT8 codes
-  double changed_compression = 1;  // their stored bits against 8 a weight
+  double sqnr_db = 0;              // pooled over the layers that may change, in INT8 codes
+  double changed_compression = 1;  // of layers that changed: stored bits against 8 a weight
   double compression = 1;          // of all layers
   std::optional<QuantizeAccuracy> accuracy;
   double int8_energy_pj = 0;  // the whole network in INT8 on a plain PE

@@ -7,6 +7,8 @@
 
 #include "tessera/core/error.h"
 
+#include "nn/analog/cell_levels.h"
+#include "nn/analog/column_effects.h"
 #include "nn/analog/converters.h"
 #include "nn/analog/devices.h"
 #include "nn/analog/stacked_tiles.h"
@@ -99,10 +101,11 @@ struct AnalogKernel::Impl {
   Pieces training_pieces(const detail::TileSplit& split, const Tensor& weight);
   detail::Readout readout(const LayerCall& call, const Tensor& scale, std::int64_t dims) const;
 
+  bool has_column_effects() const { return preset.ir_drop > 0 || preset.read_noise > 0; }
   // Whether the pieces of a layer with these weights are run as one (detail::StackedWeights).
   bool is_stacked(const Tensor& weight, std::int64_t groups, std::int64_t pieces) const {
     return gpu::takes(weight) && weight.is_contiguous() && preset.column_scaling &&
-           (pieces == 1 || groups == 1);
+           !has_column_effects() && (pieces == 1 || groups == 1);
   }
   void refresh_chip_weights();
   Tensor forward_stacked(const LayerCall& call, const detail::TileSplit& split);
@@ -187,9 +190,15 @@ Tensor AnalogKernel::forward(const LayerCall& call) {
       impl_->training ? std::optional(detail::TileSplit(impl_->tile, call.weight)) : std::nullopt;
   const detail::TileSplit& split = own_split ? *own_split : impl_->chip->split;
   const auto* conv = std::get_if<ir::Conv>(&call.op);
-  return impl_->is_stacked(call.weight, conv ? conv->groups : 1, split.pieces())
-             ? impl_->forward_stacked(call, split)
-             : impl_->forward_pieces(call, split);
+  // A chip's weights went into its cells when it was programmed.
+  const Tensor weight =
+      impl_->training ? detail::to_cells(call.weight, impl_->preset.weight_bits, impl_->strength)
+                      : call.weight;
+  const LayerCall in_cells{
+      .layer = call.layer, .op = call.op, .x = call.x, .weight = weight, .bias = call.bias};
+  return impl_->is_stacked(weight, conv ? conv->groups : 1, split.pieces())
+             ? impl_->forward_stacked(in_cells, split)
+             : impl_->forward_pieces(in_cells, split);
 }
 
 Tensor AnalogKernel::Impl::forward_stacked(const LayerCall& call, const detail::TileSplit& split) {
@@ -228,6 +237,21 @@ Tensor AnalogKernel::Impl::forward_pieces(const LayerCall& call, const detail::T
   for (std::size_t p = 0; p < pieces.weights.size(); ++p) {
     const Tensor part = split.input_piece(x, static_cast<std::int64_t>(p), conv ? conv->groups : 1);
     Tensor columns = apply_layer(call.op, part, pieces.weights[p], Tensor());
+    if (has_column_effects()) {
+      columns = columns +
+                detail::column_effects(
+                    {.ir_drop = preset.ir_drop,
+                     .read_noise = preset.read_noise,
+                     .op = call.op,
+                     .x = part,
+                     .weight = pieces.weights[p],
+                     .rows = split.row_positions(pieces.weights[p], static_cast<std::int64_t>(p)),
+                     .row_count = split.rows(static_cast<std::int64_t>(p)),
+                     .scale = pieces.scales[p],
+                     .range = positive_range()},
+                    noise) *
+                    effective_strength().value();
+    }
     detail::Readout settings = readout(call, pieces.scales[p], columns.dim());
     settings.gain = training ? 1.0 : chip->compensation;
     settings.range = range;
@@ -248,6 +272,9 @@ void AnalogKernel::set_training(bool training) {
 void AnalogKernel::set_noise(NoiseStream noise) {
   impl_->noise = std::move(noise);
 }
+bool AnalogKernel::can_be_recorded() const {
+  return !impl_->has_column_effects();  // their strength is the host's
+}
 std::vector<Tensor> AnalogKernel::parameters() const {
   return {impl_->input_range};
 }
@@ -264,7 +291,9 @@ void AnalogKernel::Impl::refresh_chip_weights() {
 
 void AnalogKernel::program(const Tensor& weight, NoiseStream chip) {
   const torch::NoGradGuard no_grad;
-  impl_->chip.emplace(write_chip(impl_->tile, impl_->preset, weight.detach(), chip));
+  const Tensor in_cells =
+      detail::to_cells(weight.detach(), impl_->preset.weight_bits, detail::Strength());
+  impl_->chip.emplace(write_chip(impl_->tile, impl_->preset, in_cells, chip));
   impl_->refresh_chip_weights();
 }
 
@@ -281,6 +310,10 @@ void AnalogKernel::drift_to(double seconds) {
 
 double AnalogKernel::input_range() const {
   return std::max(impl_->input_range.item<double>(), kSmallestRange);
+}
+
+int AnalogKernel::weight_bits() const {
+  return impl_->preset.weight_bits;
 }
 
 Tensor AnalogKernel::chip_weights() const {

@@ -14,6 +14,8 @@
 #include "tessera/nn/quant/strum_kernel.h"
 #include "tessera/nn/train/evaluate.h"
 
+#include "nn/train/split_kernel.h"
+
 namespace tessera::nn {
 namespace {
 
@@ -36,8 +38,10 @@ plan::AffineCode twin_input_code(double input_range) {
           .high = 127};
 }
 
+// Also of an integer part's code, which a split layer's analog part shares in exported files.
 double twin_input_range(const plan::AffineCode& code) {
-  return static_cast<double>(code.scales.at(0)) * code.high;
+  const std::int32_t zero = code.zero_points.at(0);
+  return static_cast<double>(code.scales.at(0)) * std::max(code.high - zero, zero - code.low);
 }
 
 }  // namespace
@@ -61,17 +65,11 @@ std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset&
 
 namespace {
 
-// One of the two sources of ranges: observed inputs, or codes fixed before.
+// Null for fp32. One of the two sources of ranges: observed inputs, or codes fixed before.
 template <typename InputCode, typename InputRange>
-std::unique_ptr<LayerKernel> build_kernel(const plan::Path& path, const hw::Platform& platform,
-                                          torch::Device device, const InputCode& input_code,
-                                          const InputRange& input_range) {
-  if (path.parts.size() != 1) {
-    throw UnsupportedError(
-        fmt::format("path '{}': a layer in {} parts cannot be run, only one part",
-                    plan::to_string(path), path.parts.size()));
-  }
-  const plan::Part& part = path.parts.front();
+std::unique_ptr<LayerKernel> build_part(const plan::Part& part, const hw::Platform& platform,
+                                        torch::Device device, const InputCode& input_code,
+                                        const InputRange& input_range) {
   if (const auto* real = std::get_if<format::Float>(&part.format)) {
     return real->bits == 16 ? make_float16_kernel(device) : nullptr;
   }
@@ -84,12 +82,91 @@ std::unique_ptr<LayerKernel> build_kernel(const plan::Path& path, const hw::Plat
   }
   const auto& analog = std::get<format::Analog>(part.format);
   const auto* unit = std::get_if<hw::AnalogUnit>(&hw::find_unit(platform, part.unit));
-  TESSERA_CHECK(unit != nullptr, "path '{}' on a unit that is not analog", plan::to_string(path));
+  TESSERA_CHECK(unit != nullptr, "'{}' on '{}', a unit that is not analog",
+                format::to_string(part.format), part.unit);
   const TileSpec tile{.rows = unit->tile_rows,
                       .columns = unit->tile_columns,
                       .dac_bits = unit->dac_bits,
                       .adc_bits = unit->adc_bits};
   return std::make_unique<AnalogKernel>(tile, analog_preset(analog.preset), input_range(), device);
+}
+
+template <typename InputCode, typename InputRange>
+std::unique_ptr<LayerKernel> build_kernel(const plan::Path& path, const hw::Platform& platform,
+                                          torch::Device device, const InputCode& input_code,
+                                          const InputRange& input_range) {
+  std::vector<detail::SplitPart> parts = detail::split_parts(path);
+  if (parts.size() == 1)
+    return build_part(path.parts.front(), platform, device, input_code, input_range);
+  int activation_bits = 0;
+  for (detail::SplitPart& part : parts) {
+    if (std::holds_alternative<format::Strum>(part.first.format)) {
+      throw UnsupportedError(fmt::format(
+          "path '{}': a StruM part; its blocks are those of a whole layer, allowed parts: floats, "
+          "integers, analog",
+          plan::to_string(path)));
+    }
+    if (const auto* integer = std::get_if<format::Integer>(&part.first.format)) {
+      if (activation_bits != 0 && activation_bits != integer->activation_bits) {
+        throw UnsupportedError(fmt::format(
+            "path '{}': parts whose activations have {} and {} bits; allowed: one width",
+            plan::to_string(path), activation_bits, integer->activation_bits));
+      }
+      activation_bits = integer->activation_bits;
+    }
+    part.kernel = build_part(part.first, platform, device, input_code, input_range);
+  }
+  return detail::make_split_kernel(std::move(parts), device);
+}
+
+// The codes of a layer; none for floats.
+std::optional<plan::LayerNumerics> kernel_numerics(const LayerKernel* kernel, const Tensor& weight);
+
+// A split layer reads its input by the code of its integer parts, or else by its analog parts'.
+std::optional<plan::LayerNumerics> split_numerics(const std::vector<detail::SplitPart>& parts,
+                                                  const Tensor& weight) {
+  std::optional<plan::LayerNumerics> all;
+  bool integer_input = false;
+  for (const detail::SplitPart& part : parts) {
+    const Tensor channels = torch::tensor(part.channels, torch::kInt64).to(weight.device());
+    const auto own = kernel_numerics(part.kernel.get(), weight.index_select(0, channels));
+    if (!own)
+      continue;
+    const auto count = static_cast<std::size_t>(weight.size(0));
+    if (!all) {
+      all = plan::LayerNumerics{.weights = own->weights, .input = own->input};
+      all->weights.scales.assign(count, 1);  // of channels in floats, which no code reads
+      all->weights.zero_points.assign(count, 0);
+    }
+    const bool is_integer = std::holds_alternative<format::Integer>(part.first.format);
+    if (is_integer && !integer_input)
+      all->input = own->input;
+    integer_input = integer_input || is_integer;
+    all->weights.low = std::min(all->weights.low, own->weights.low);
+    all->weights.high = std::max(all->weights.high, own->weights.high);
+    for (std::size_t i = 0; i < part.channels.size(); ++i)
+      all->weights.scales[static_cast<std::size_t>(part.channels[i])] = own->weights.scales[i];
+  }
+  return all;
+}
+
+std::optional<plan::LayerNumerics> kernel_numerics(const LayerKernel* kernel,
+                                                   const Tensor& weight) {
+  if (kernel == nullptr)
+    return std::nullopt;
+  if (const auto* integer = dynamic_cast<const IntegerKernel*>(kernel))
+    return integer->numerics(weight);
+  if (const auto* strum = dynamic_cast<const StrumKernel*>(kernel))
+    return strum->numerics(weight);
+  if (const auto* analog = dynamic_cast<const AnalogKernel*>(kernel)) {
+    const int bits = analog->weight_bits();
+    return plan::LayerNumerics{.weights = bits > 0 ? weight_code(weight, bits, RangeMethod::kMse)
+                                                   : weight_code(weight, 8, RangeMethod::kMinMax),
+                               .input = twin_input_code(analog->input_range())};
+  }
+  if (const auto* parts = detail::parts_of(*kernel))
+    return split_numerics(*parts, weight);
+  return std::nullopt;
 }
 
 }  // namespace
@@ -298,14 +375,8 @@ plan::Numerics MappedNetwork::numerics() const {
   for (std::size_t i = 0; i < kernels_.size(); ++i) {
     const std::string& name = network_.workload().layers[i].name;
     const Tensor& weight = network_.layers()[i].weight;
-    if (const auto* integer = dynamic_cast<const IntegerKernel*>(kernels_[i].get())) {
-      all[name] = integer->numerics(weight);
-    } else if (const auto* strum = dynamic_cast<const StrumKernel*>(kernels_[i].get())) {
-      all[name] = strum->numerics(weight);
-    } else if (const auto* analog = dynamic_cast<const AnalogKernel*>(kernels_[i].get())) {
-      all[name] = {.weights = weight_code(weight, 8, RangeMethod::kMinMax),
-                   .input = twin_input_code(analog->input_range())};
-    }
+    if (auto numerics = kernel_numerics(kernels_[i].get(), weight))
+      all[name] = std::move(*numerics);
   }
   return all;
 }

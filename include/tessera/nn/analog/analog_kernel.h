@@ -41,11 +41,13 @@ class AnalogKernel final : public NoisyKernel {
   void set_strength(double strength) override;
   void set_training(bool training) override;
   void set_noise(NoiseStream noise) override;
+  bool can_be_recorded() const override;
   std::vector<Tensor> parameters() const override;  // the input range
   void program(const Tensor& weight, NoiseStream chip) override;
   void drift_to(double seconds) override;
 
   double input_range() const;
+  int weight_bits() const;  // the preset's
   // The chip's weights as last read, in the units of those programmed, before drift compensation;
   // and the factor that compensates. REQUIRES: program().
   Tensor chip_weights() const;

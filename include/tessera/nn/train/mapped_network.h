@@ -24,8 +24,9 @@ namespace tessera::nn {
 std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset& data,
                                           const Preprocessing& preprocessing, std::int64_t images);
 
-// The arithmetic of one layer on a path of one part; null for fp32. `observed` is the layer's float
-// input. Throws UnsupportedError for a path of several parts.
+// The arithmetic of one layer on a path; null for fp32. `observed` is the layer's float input. The
+// parts of a split layer run each on its own output channels; UnsupportedError when some are
+// integers of different activation widths, since a layer has one input code.
 std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
                                          const RangeObserver& observed, torch::Device device);
 
