@@ -135,29 +135,4 @@ double hypervolume(std::span<const Point> points, std::span<const double> refere
   return exclusive_sum(non_dominated(inside), reference);
 }
 
-std::size_t knee(std::span<const Point> front) {
-  TESSERA_CHECK(!front.empty(), "the front is empty");
-  const std::size_t dimensions = front[0].size();
-  check_points(front, dimensions);
-  Point low = front[0];
-  Point high = front[0];
-  for (const Point& point : front) {
-    for (std::size_t i = 0; i < dimensions; ++i) {
-      low[i] = std::min(low[i], point[i]);
-      high[i] = std::max(high[i], point[i]);
-    }
-  }
-  // The plane through the extremes is where the scaled objectives sum to 1.
-  const auto height = [&](const Point& point) {
-    double sum = 0;
-    for (std::size_t i = 0; i < dimensions; ++i)
-      sum += high[i] > low[i] ? (point[i] - low[i]) / (high[i] - low[i]) : 0.0;
-    return sum;
-  };
-  const auto lowest =
-      std::min_element(front.begin(), front.end(),
-                       [&](const Point& a, const Point& b) { return height(a) < height(b); });
-  return static_cast<std::size_t>(lowest - front.begin());
-}
-
 }  // namespace tessera::plan

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include <torch/autograd.h>
@@ -16,9 +17,10 @@ namespace tessera::supernet {
 
 namespace {
 
-// A front reaches down to networks that guess; scaled over all of it, the knee would give away many
-// points. Without a limit nobody wants to lose more than this against the best mapping.
-constexpr double kKneeAccuracyWindow = 0.02;
+// Without a limit that says what is wanted, this much accuracy is worth half the energy. A fixed
+// rate, unlike a front's knee, does not depend on how far the front happens to reach: on a short
+// one the knee gives half a point for 2 % of the energy.
+constexpr double kAccuracyPerHalving = 0.02;
 
 }  // namespace
 
@@ -194,28 +196,16 @@ Expected<std::size_t> choose(const Limits& limits, const std::vector<Evaluated>&
   };
   const bool budget = limits.max_energy_pj || limits.max_latency_ns;
   // A bound on one side asks for the best on the other; bounds on both or neither leave the trade
-  // to the knee.
+  // to the rate.
   if (limits.min_accuracy && !budget) {
     return first_by([](const Evaluated& e) { return e.totals.energy_pj; });
   }
   if (budget && !limits.min_accuracy) {
     return first_by([](const Evaluated& e) { return -e.accuracy.mean; });
   }
-  double best = 0;
-  for (const std::size_t i : inside)
-    best = std::max(best, candidates[i].accuracy.mean);
-  std::erase_if(inside, [&](std::size_t i) {
-    return candidates[i].accuracy.mean < best - kKneeAccuracyWindow;
+  return first_by([](const Evaluated& e) {
+    return std::log2(e.totals.energy_pj) - e.accuracy.mean / kAccuracyPerHalving;
   });
-  std::vector<plan::Point> points;
-  for (const std::size_t i : inside) {
-    points.push_back({-candidates[i].accuracy.mean, candidates[i].totals.energy_pj});
-  }
-  const std::vector<std::size_t> front = plan::pareto_front(points);
-  std::vector<plan::Point> front_points;
-  for (const std::size_t k : front)
-    front_points.push_back(points[k]);
-  return inside[front[plan::knee(front_points)]];
 }
 
 void report_best(const Problem& problem, const std::vector<Evaluated>& front,

@@ -146,19 +146,6 @@ TEST(Hypervolume, HundredPointsInFiveDimensionsAreQuick) {
   EXPECT_LT(volume, 0.1645);
 }
 
-TEST(Knee, IsFarthestBelowTheLineThroughTheExtremes) {
-  const std::vector<Point> front = {{0, 100}, {1, 30}, {2, 18}, {5, 10}, {10, 0}};
-  EXPECT_EQ(knee(front), 2u);
-  // Scaling an objective changes nothing.
-  std::vector<Point> scaled = front;
-  for (Point& point : scaled)
-    point[1] = point[1] * 1e-6 - 3;
-  EXPECT_EQ(knee(scaled), 2u);
-  EXPECT_EQ(knee(std::vector<Point>{{3, 3}}), 0u);
-  EXPECT_EQ(knee(std::vector<Point>{{0, 1}, {1, 0}}), 0u) << "ties by order";
-  EXPECT_THROW(knee({}), InternalError);
-}
-
 TEST(Pareto, NotANumberIsABug) {
   const std::vector<Point> points = {{1, std::nan("")}, {1, 2}};
   EXPECT_THROW(pareto_ranks(points), InternalError);

@@ -169,8 +169,15 @@ TEST(Choose, BoundsAskForTheBestOnTheOtherSide) {
                                       candidate(0.935, 30), candidate(0.60, 29)};
   EXPECT_EQ(choose({.min_accuracy = 0.9}, all).value(), 2U);
   EXPECT_EQ(choose({.max_energy_pj = 50}, all).value(), 1U);
-  EXPECT_EQ(choose({}, all).value(), 1U) << "the knee; the last is too far below the best to count";
+  EXPECT_EQ(choose({}, all).value(), 1U);
   EXPECT_EQ(choose({.min_accuracy = 0.95}, all).value(), 0U);
+}
+
+TEST(Choose, WithoutBoundsTwoPointsAreWorthHalfTheEnergy) {
+  EXPECT_EQ(choose({}, {candidate(0.95, 100), candidate(0.931, 50)}).value(), 1U);
+  EXPECT_EQ(choose({}, {candidate(0.95, 100), candidate(0.929, 50)}).value(), 0U);
+  // Half a point is not given for 2 % of the energy, however short the front.
+  EXPECT_EQ(choose({}, {candidate(0.934, 3.38), candidate(0.939, 3.46)}).value(), 1U);
 }
 
 TEST(Choose, NamesTheLimitsThatNobodyKeeps) {

@@ -27,9 +27,4 @@ std::vector<std::size_t> pareto_front(std::span<const Point> points);
 // counts when it is below the reference in every objective.
 double hypervolume(std::span<const Point> points, std::span<const double> reference);
 
-// Index of the point farthest below the plane through the extremes, each objective scaled to [0, 1]
-// over the front, which is the one with the smallest sum of scaled objectives: where giving up more
-// of one objective stops paying in the others. Ties by order. REQUIRES: not empty.
-std::size_t knee(std::span<const Point> front);
-
 }  // namespace tessera::plan

@@ -92,9 +92,9 @@ std::vector<int> constrained_ranks(const Limits& limits, const std::vector<Evalu
 std::vector<std::size_t> front_members(const std::vector<Evaluated>& candidates);
 
 // The candidate to build among those inside the limits: with a least accuracy, the one of least
-// energy; with a most energy or latency, the most accurate; with both or neither, the knee of
-// accuracy against energy among those within 2 points of the best. "limits" says for each limit
-// what comes nearest when nobody keeps them all.
+// energy; with a most energy or latency, the most accurate; with both or neither, the best trade,
+// where two points of accuracy are worth half the energy. "limits" says for each limit what comes
+// nearest when nobody keeps them all.
 Expected<std::size_t> choose(const Limits& limits, const std::vector<Evaluated>& candidates);
 
 // What a search leaves on disk to continue from: tensors and a JSON text.
