@@ -44,11 +44,6 @@ void StepGraph::run(const std::function<void()>& work) {
   impl_->graph->replay();
 }
 
-void StepGraph::forget() {
-  impl_->graph.reset();
-  impl_->runs = 0;
-}
-
 #else
 
 void use_own_stream(torch::Device) {}
@@ -60,8 +55,6 @@ struct StepGraph::Impl {
 void StepGraph::run(const std::function<void()>& work) {
   work();
 }
-
-void StepGraph::forget() {}
 
 #endif
 

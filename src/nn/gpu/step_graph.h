@@ -25,8 +25,6 @@ class StepGraph {
   StepGraph& operator=(StepGraph&&) noexcept;
 
   void run(const std::function<void()>& work);
-  // Records anew at a later run: what the work consists of has changed.
-  void forget();
 
  private:
   struct Impl;
