@@ -67,12 +67,14 @@ class SharedWeights final : public AccuracyModel {
   bool prepare(Observer& observer, double share) override {
     if (options_.training.steps == 0)
       return true;
-    if (!options_.file.empty() && std::filesystem::exists(options_.file)) {
+    // The run's own training first: one that wrote the file itself continues as one that did not
+    // find it.
+    if (const auto checkpoint = observer.load(kCheckpointName)) {
+      restore(*checkpoint, observer);
+    } else if (!options_.file.empty() && std::filesystem::exists(options_.file)) {
       read_file();
       return true;
     }
-    if (const auto checkpoint = observer.load(kCheckpointName))
-      restore(*checkpoint, observer);
     while (!trainer_.done()) {
       if (!observer.keep_going()) {
         save(observer);
