@@ -41,6 +41,12 @@ bool is_analog(const NumberFormat& f) {
   return std::holds_alternative<format::Analog>(f);
 }
 
+bool has_analog_unit(const hw::Platform& platform) {
+  return std::any_of(platform.units.begin(), platform.units.end(), [](const hw::Unit& unit) {
+    return std::holds_alternative<hw::AnalogUnit>(unit);
+  });
+}
+
 auto is_format(NumberFormat wanted) {
   return [wanted = std::move(wanted)](const NumberFormat& f) { return f == wanted; };
 }
@@ -117,9 +123,16 @@ class MapRun {
                ? settings_.baseline_steps
                : settings_.fair_steps + settings_.ramp_steps + settings_.tune_steps;
   }
+  double trained_baselines_work() const {
+    if (!settings_.trained_baselines)
+      return 0;
+    const double uniform = static_cast<double>(uniform_assignments().size());
+    return uniform * (train_work(settings_.tune_steps) + validation_work() + test_work()) +
+           (has_analog_unit(inputs_.platform) ? 2 * train_work(baseline_steps()) : 0);
+  }
   double total_work() const {
     return 7 * validation_work() + search_work() + front_work() + train_work(settings_.tune_steps) +
-           test_work() + (settings_.trained_baselines ? 2 * train_work(baseline_steps()) : 0);
+           test_work() + trained_baselines_work();
   }
 
   nn::Split validation() const {
@@ -161,7 +174,10 @@ class MapRun {
   nn::MappedNetwork network_of(std::size_t index) const;
   void choose();
   void tune_chosen();
+  // One integer width everywhere, of those that a search by ask and tell chooses from; by label.
+  std::vector<std::pair<std::string, plan::Assignment>> uniform_assignments() const;
   void trained_baselines();
+  void analog_baselines();
   void widened_baseline();
   void measure_chosen();
   nn::MappedNetwork train_mapping(const std::string& name, nn::MappedNetwork mapped,
@@ -339,7 +355,8 @@ void MapRun::post_training_baselines() {
   for (const NumberFormat& format : digital_formats(inputs_.platform)) {
     run_baseline(format::to_string(format), is_format(format), never);
   }
-  run_baseline("analog, untrained", is_analog, fallback_digital(inputs_.platform));
+  if (has_analog_unit(inputs_.platform))
+    run_baseline("analog, untrained", is_analog, fallback_digital(inputs_.platform));
 }
 
 void MapRun::search() {
@@ -483,7 +500,50 @@ void MapRun::tune_chosen() {
                     "fine-tuning of the chosen mapping", train_work(settings_.tune_steps));
 }
 
+std::vector<std::pair<std::string, plan::Assignment>> MapRun::uniform_assignments() const {
+  std::vector<std::pair<std::string, plan::Assignment>> assignments;
+  if (!asks_and_tells())
+    return assignments;
+  for (const NumberFormat& format : digital_formats(inputs_.platform)) {
+    const auto* integer = std::get_if<format::Integer>(&format);
+    if (integer == nullptr || integer->weight_bits != integer->activation_bits)
+      continue;
+    plan::Assignment assignment;
+    for (const std::vector<plan::Path>& paths : inputs_.space) {
+      const auto path = std::find_if(paths.begin(), paths.end(), [&](const plan::Path& p) {
+        return p.parts.front().format == format;
+      });
+      if (path != paths.end())
+        assignment.paths.push_back(*path);
+    }
+    if (assignment.paths.size() == inputs_.space.size())
+      assignments.emplace_back(format::to_string(format), std::move(assignment));
+  }
+  return assignments;
+}
+
 void MapRun::trained_baselines() {
+  // From the shared weights and for as long as members of the front.
+  for (const auto& [format, assignment] : uniform_assignments()) {
+    const std::string label = format + ", trained";
+    const auto cost = keep_going() ? baseline_cost(label, assignment) : std::nullopt;
+    if (!cost)
+      continue;
+    nn::MappedNetwork mapped(*solution_->network, assignment, inputs_.platform, ranges_);
+    mapped.load_kernel_state(solution_->kernel_state);
+    mapped = train_mapping("baseline-" + format, std::move(mapped), settings_.tune_steps,
+                           settings_.tune_rate, "baseline: " + label,
+                           train_work(settings_.tune_steps) + validation_work() + test_work());
+    if (keep_going())
+      add_baseline(label, mapped, *cost, true);
+  }
+  if (chosen_adapted_)
+    widened_baseline();
+  if (has_analog_unit(inputs_.platform))
+    analog_baselines();
+}
+
+void MapRun::analog_baselines() {
   const auto run_baseline = [&](const std::string& label, const std::string& name,
                                 const plan::Assignment& assignment) {
     if (!keep_going())
@@ -497,8 +557,6 @@ void MapRun::trained_baselines() {
     if (keep_going())
       add_baseline(label, mapped, *cost, settings_.test_baselines);
   };
-  if (chosen_adapted_)
-    widened_baseline();
   const auto digital = fallback_digital(inputs_.platform);
   const auto analog = assign(inputs_.model, is_analog, digital);
   if (!analog)

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -63,8 +64,14 @@ plan::FileRef write_adapted(const std::filesystem::path& folder, const supernet:
 void write_mapping(const std::filesystem::path& folder, const plan::Mapping& mapping,
                    const nn::MappedNetwork& mapped, const nn::Preprocessing& preprocessing) {
   write_weights(folder / mapping.weights, mapped);
+  std::map<std::string, std::string> metadata;
+  for (std::size_t layer = 0; layer < mapping.cost.layers.size(); ++layer) {
+    if (const auto& nest = mapping.cost.layers[layer].nest)
+      metadata["tessera.loop_nest." + mapping.workload.layers[layer].name] = nest->mapping;
+  }
   onnx::export_onnx(with_preprocessing(mapped.network().to_graph(), preprocessing),
-                    {.mapping = onnx::ExportMapping{.assignment = mapped.assignment(),
+                    {.metadata = metadata,
+                     .mapping = onnx::ExportMapping{.assignment = mapped.assignment(),
                                                     .numerics = mapping.numerics}},
                     folder / "model.onnx");
   write_atomic(folder / "mapping.json", plan::to_json(mapping).dump(1) + "\n");

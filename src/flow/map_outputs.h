@@ -25,7 +25,8 @@ std::string free_weights_name(const std::filesystem::path& folder);
 plan::FileRef write_adapted(const std::filesystem::path& folder, const supernet::Adapted& adapted,
                             const nn::Preprocessing& preprocessing);
 
-// A mapping as files that the others read: its weights, model.onnx, then mapping.json.
+// A mapping as files that the others read: its weights, model.onnx (whose metadata hold the layers'
+// loop nests as "tessera.loop_nest.NAME"), then mapping.json.
 void write_mapping(const std::filesystem::path& folder, const plan::Mapping& mapping,
                    const nn::MappedNetwork& mapped, const nn::Preprocessing& preprocessing);
 

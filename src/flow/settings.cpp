@@ -151,11 +151,14 @@ const config::Schema<MapSettings>& map_schema() {
           optional("tune-steps", &S::tune_steps, integer<std::int64_t>({.min = 0}),
                    "Training steps of the chosen mapping."),
           optional("tune-rate", &S::tune_rate, number(kPositive), "Peak rate of that."),
-          optional("trained-baselines", &S::trained_baselines, boolean(),
-                   "Train the noise-aware baselines for comparison."),
-          optional("baseline-steps", &S::baseline_steps, integer<std::int64_t>({.min = 0}),
-                   "Training steps of each of them; 0: as many as the chosen mapping gets in "
-                   "supernetwork and fine-tuning."),
+          optional(
+              "trained-baselines", &S::trained_baselines, boolean(),
+              "Train baselines for comparison: noise-aware ones on chips with analog units, one "
+              "width everywhere for searches by ask and tell."),
+          optional(
+              "baseline-steps", &S::baseline_steps, integer<std::int64_t>({.min = 0}),
+              "Training steps of each noise-aware one; 0: as many as the chosen mapping gets in "
+              "supernetwork and fine-tuning."),
       });
   return schema;
 }

@@ -111,8 +111,12 @@ TEST(ArrayUnitCost, SeveralReadersGetTheWidestOfTheirWishes) {
     w.order.push_back({true, static_cast<int>(w.layers.size())});
     w.layers.push_back(testing::conv(name, dims));
   }
-  w.glue.push_back(
-      {.name = "add", .op = "Add", .operations = 16, .input_elements = 32, .output_elements = 16});
+  w.glue.push_back({.node = {},
+                    .name = "add",
+                    .op = "Add",
+                    .operations = 16,
+                    .input_elements = 32,
+                    .output_elements = 16});
   w.order.push_back({false, 0});
   w.edges = {{-1, 0, 16}, {0, 1, 16}, {0, 2, 16}, {1, 3, 16}, {2, 3, 16}, {3, -1, 16}};
   const TiledModel cost = model(w);

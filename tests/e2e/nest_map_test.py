@@ -17,15 +17,6 @@ SETTINGS = ["--strategy", "nsga2", "--objectives", "accuracy,energy", "--formats
             "--warm-programs", 3, "--hessian-images", 50, "--hessian-probes", 2]
 
 
-def stable(path):
-    with open(path, encoding="utf-8") as stream:
-        value = json.load(stream)
-    for holder in (value, value.get("chosen") or {}):
-        for field in ("timing", "command"):
-            holder.pop(field, None)
-    return value
-
-
 def front_of(path):
     with open(path, encoding="utf-8", newline="") as stream:
         return [(float(row["accuracy"]), float(row["energy_pj"]), row["formats"])
@@ -48,7 +39,8 @@ class NestMap(harness.Case):
         names = ["mapping.json", "run.json"]
         names += [f"front/{k}/mapping.json" for k in os.listdir(self.path("run", "front"))]
         for name in names:
-            self.assertEqual(stable(self.path("run", name)), stable(self.path(folder, name)), name)
+            self.assertEqual(harness.stable(self.path("run", name)),
+                             harness.stable(self.path(folder, name)), name)
         for name in ("model.onnx", "model.safetensors", "pareto.csv", "front.csv"):
             self.assertEqual(harness.read_bytes(self.path("run", name)),
                              harness.read_bytes(self.path(folder, name)), name)
@@ -66,12 +58,14 @@ class NestMap(harness.Case):
         for k in "123":
             self.assertEqual(sorted(os.listdir(self.path("run", "front", k))),
                              ["mapping.json", "model.onnx", "model.safetensors"])
-            mapping = stable(self.path("run", "front", k, "mapping.json"))
+            mapping = harness.stable(self.path("run", "front", k, "mapping.json"))
             for layer in mapping["layers"]:
                 nest = layer["loop_nest"]
                 self.assertEqual(nest["gap"], 0, "proven")
                 self.assertIn("mapping:", nest["mapping"])
                 self.assertEqual(nest["levels"][0]["name"], "mac")
+                self.assertIn(f"tessera.loop_nest.{layer['name']}".encode(),
+                              harness.read_bytes(self.path("run", "front", k, "model.onnx")))
             self.assertEqual({row["split"] for row in mapping["accuracy"]}, {"validation", "test"})
             out = self.ok("cost", "net.onnx", "--hardware", "eyeriss_like", "--mapping",
                           f"run/front/{k}/mapping.json", "--json")
@@ -83,7 +77,7 @@ class NestMap(harness.Case):
                              [row["mean"] for row in rows])
 
     def test_a_layers_nest_is_a_mapping_that_schedule_takes(self):
-        layer = stable(self.path("run", "mapping.json"))["layers"][-1]
+        layer = harness.stable(self.path("run", "mapping.json"))["layers"][-1]
         harness.write_text(self.path("nest.yaml"), layer["loop_nest"]["mapping"])
         channels = layer["parts"][0]["channels"][1]
         out = self.ok("schedule", f"conv:C={layer['params'] // channels},M={channels}",
@@ -92,11 +86,23 @@ class NestMap(harness.Case):
         self.assertEqual(json.loads(out)["cycles"], layer["loop_nest"]["cycles"])
 
     def test_narrower_members_cost_less(self):
-        rows = {row["label"]: row for row in stable(self.path("run", "run.json"))["candidates"]}
+        run = harness.stable(self.path("run", "run.json"))
+        rows = {row["label"]: row for row in run["candidates"]}
         self.assertLess(rows["int4"]["totals"]["energy_pj"], rows["int8"]["totals"]["energy_pj"])
         levels = {level["name"]: level["energy_pj"] for level in rows["int8"]["levels"]}
         self.assertTrue({"mac", "DRAM", "shared_glb", "other"} <= levels.keys())
         self.assertLess(abs(sum(levels.values()) - rows["int8"]["totals"]["energy_pj"]), 1)
+
+    def test_one_width_everywhere_is_trained_as_the_front_is(self):
+        run = harness.stable(self.path("run", "run.json"))
+        rows = {row["label"]: row for row in run["candidates"]}
+        self.assertEqual([label for label in rows if label.endswith(", trained")],
+                         ["int4, trained", "int8, trained"])
+        for width in ("int4", "int8"):
+            trained = rows[f"{width}, trained"]
+            self.assertEqual(trained["totals"], rows[width]["totals"])
+            self.assertEqual({row["split"] for row in trained["accuracy"]}, {"validation", "test"})
+        self.assertFalse([label for label in rows if "analog" in label], "there is no such unit")
 
     def test_killed_at_any_moment_its_front_is_one_and_it_resumes_to_the_same_end(self):
         generator = random.Random(4)
@@ -134,12 +140,12 @@ class NestMap(harness.Case):
                      ["--objectives", "accuracy,edp,memory"]):
             out = "ways" + "".join(more[:2]).replace(",", "")
             self.ok(*self.command(out, *more, "--evaluations", 12, "--front-size", 1))
-            self.assertEqual(stable(self.path(out, "run.json"))["status"], "done")
+            self.assertEqual(harness.stable(self.path(out, "run.json"))["status"], "done")
 
     def test_ways_to_measure_are_compared(self):
         self.ok(*self.command("ranks", "--evaluations", 12, "--front-size", 1, "--compare-ways", 6,
                               "--short-steps", 2))
-        trace = [row for row in stable(self.path("ranks", "run.json"))["trace"]
+        trace = [row for row in harness.stable(self.path("ranks", "run.json"))["trace"]
                  if row["phase"] == "ranks"]
         taus = [row for row in trace if row["quantity"].startswith("kendall")]
         self.assertEqual(len(taus), 3)

@@ -92,9 +92,11 @@ TEST(Objectives, AreReadAndValued) {
               ThrowsMessage<UsageError>("objectives: 'energy' stands there twice"));
   EXPECT_THAT([] { parse_objectives("energy"); },
               ThrowsMessage<UsageError>(HasSubstr("two or more of accuracy, energy")));
-  const Evaluated candidate{.choice = {},
-                            .totals = {.energy_pj = 3, .latency_ns = 5, .digital_weight_bytes = 7},
-                            .accuracy = {.mean = 0.5}};
+  Evaluated candidate;
+  candidate.totals.energy_pj = 3;
+  candidate.totals.latency_ns = 5;
+  candidate.totals.digital_weight_bytes = 7;
+  candidate.accuracy.mean = 0.5;
   EXPECT_EQ(objective_value(Objective::kAccuracy, candidate), -0.5);
   EXPECT_EQ(objective_value(Objective::kEnergy, candidate), 3);
   EXPECT_EQ(objective_value(Objective::kEdp, candidate), 15);
