@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "tessera/core/error.h"
 #include "tessera/core/text.h"
@@ -20,20 +21,39 @@ struct CostOptions {
   std::string hardware;
   std::string mapping;
   std::string format;
+  std::string nest_objective = "edp";
+  std::string nest_cache;
+  bool dense = false;
 };
 
-// The assignment asked for: of a mapping file, or one format everywhere.
-plan::Assignment assignment_for(const CostOptions& options, const cost::TiledModel& model) {
-  if (!options.mapping.empty())
-    return plan::assignment_for(plan::read_mapping(options.mapping), model.workload());
-  return flow::uniform_assignment(model, options.format);
+// The formats asked for, which is all that loop nests are needed for.
+std::vector<format::NumberFormat> formats_of(const CostOptions& options,
+                                             const std::optional<plan::MappingInput>& mapping) {
+  std::vector<format::NumberFormat> formats;
+  if (mapping) {
+    for (const auto& [name, path] : mapping->paths) {
+      for (const plan::Part& part : path.parts)
+        formats.push_back(part.format);
+    }
+  } else if (const auto format = format::parse_number_format(options.format)) {
+    formats.push_back(*format);
+  }
+  return formats;
 }
 
 int run_cost(const CostOptions& options, const CommonOptions& common) {
   const flow::LoadedNetwork network = flow::load_network(options.network);
   const hw::Platform platform = hw::load_platform(options.hardware, hw::platform_folders());
-  const cost::TiledModel model(ir::workload(network.graph), platform);
-  const plan::Assignment assignment = assignment_for(options, model);
+  std::optional<plan::MappingInput> input;
+  if (!options.mapping.empty())
+    input = plan::read_mapping(options.mapping);
+  const cost::TiledModel model =
+      flow::make_model(network.graph, flow::with_widths_of(platform, formats_of(options, input)),
+                       {.objective = options.nest_objective,
+                        .grouping = options.dense ? ir::Grouping::kDense : ir::Grouping::kAsIs,
+                        .cache = options.nest_cache});
+  const plan::Assignment assignment = input ? plan::assignment_for(*input, model.workload())
+                                            : flow::uniform_assignment(model, options.format);
   const Expected<plan::Cost> cost = model.evaluate(assignment);
   if (!cost) {
     print_result(fmt::format("does not fit on {}: {}\n", platform.name, cost.error().detail));
@@ -69,6 +89,12 @@ Command add_cost(CLI::App& app) {
                    "One format for all layers: fp32, fp16, int8, …, or analog (layers that no tile "
                    "takes: int8)");
   what->require_option(1);
+  command->add_option("--nest-objective", options->nest_objective,
+                      "What loop nests on spatial units minimize: energy, delay, edp, … [edp]");
+  command->add_option("--nest-cache", options->nest_cache,
+                      "File that keeps the loop nests found on spatial units");
+  command->add_flag("--dense", options->dense,
+                    "Price grouped convolutions on spatial units as dense ones");
   add_common_options(*command, *common, {});
   return {command, common, [options, common] { return run_cost(*options, *common); }};
 }

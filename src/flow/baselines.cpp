@@ -19,12 +19,18 @@ bool is_analog(const format::NumberFormat& f) {
 std::vector<format::NumberFormat> digital_formats(const hw::Platform& platform) {
   std::vector<format::NumberFormat> formats;
   for (const hw::Unit& unit : platform.units) {
-    const auto* digital = std::get_if<hw::DigitalUnit>(&unit);
-    if (digital == nullptr)
-      continue;
-    for (const hw::DigitalMode& mode : hw::offered_modes(*digital)) {
-      if (std::find(formats.begin(), formats.end(), mode.format) == formats.end()) {
-        formats.push_back(mode.format);
+    const auto add = [&](const format::NumberFormat& format) {
+      if (std::find(formats.begin(), formats.end(), format) == formats.end())
+        formats.push_back(format);
+    };
+    if (const auto* digital = std::get_if<hw::DigitalUnit>(&unit)) {
+      for (const hw::DigitalMode& mode : hw::offered_modes(*digital))
+        add(mode.format);
+    } else if (const auto* array = std::get_if<hw::ArrayUnit>(&unit)) {
+      for (const int bits : array->weight_bits) {
+        if (std::find(array->activation_bits.begin(), array->activation_bits.end(), bits) !=
+            array->activation_bits.end())
+          add(format::Integer{.weight_bits = bits, .activation_bits = bits});
       }
     }
   }
@@ -84,7 +90,15 @@ plan::Assignment uniform_assignment(const cost::TiledModel& model, const std::st
   const auto wanted = [&](const format::NumberFormat& f) {
     return format == "analog" ? is_analog(f) : format::to_string(f) == format;
   };
-  const bool known = std::find(offered.begin(), offered.end(), format) != offered.end();
+  const auto offers = [&](const plan::Path& path) {
+    return format::to_string(path.parts.front().format) == format;
+  };
+  bool known = std::find(offered.begin(), offered.end(), format) != offered.end();
+  // Spatial units run more than the uniform widths that are listed.
+  if (!model.workload().layers.empty()) {
+    const std::vector<plan::Path> paths = model.candidate_paths(0);
+    known = known || std::any_of(paths.begin(), paths.end(), offers);
+  }
   const auto never = [](const format::NumberFormat&) { return false; };
   const auto assignment =
       known ? (format == "analog" ? assign(model, wanted, digital) : assign(model, wanted, never))

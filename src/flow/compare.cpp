@@ -88,6 +88,7 @@ MapSettings run_settings(const CompareSettings& settings, const std::string& str
   map.seed = seed;
   // Those are strategies of their own here.
   map.trained_baselines = false;
+  map.front_size = 0;
   return map;
 }
 

@@ -5,6 +5,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
+#include <thread>
 
 #include <torch/autograd.h>
 #include <torch/types.h>
@@ -15,6 +17,7 @@
 #include "tessera/ir/passes.h"
 #include "tessera/nn/data/safetensors.h"
 #include "tessera/onnx/import.h"
+#include "tessera/search/network_nests.h"
 
 namespace tessera::flow {
 LoadedNetwork load_network(const std::filesystem::path& path) {
@@ -27,6 +30,45 @@ LoadedNetwork load_network(const std::filesystem::path& path) {
   }
   loaded.file = {.file = path.string(), .sha256 = sha256_file(path.string())};
   return loaded;
+}
+
+cost::TiledModel make_model(const ir::Graph& graph, const hw::Platform& platform,
+                            const NestSettings& settings) {
+  const ir::Workload workload = ir::workload(graph);
+  std::vector<search::LayerProblem> problems;
+  for (const ir::Layer& layer : workload.layers) {
+    problems.push_back(
+        {layer.name, ir::conv_problem(ir::conv_shape(graph, layer, settings.grouping))});
+  }
+  search::NetworkNestOptions options;
+  options.search.objective = search::parse_nest_objective(settings.objective);
+  options.search.threads = settings.threads > 0
+                               ? settings.threads
+                               : static_cast<int>(std::thread::hardware_concurrency());
+  if (!settings.cache.empty())
+    options.cache = settings.cache;
+  return {workload, platform, search::find_network_nests(problems, platform, options)};
+}
+
+hw::Platform with_widths_of(hw::Platform platform, std::span<const format::NumberFormat> formats) {
+  for (hw::Unit& unit : platform.units) {
+    auto* array = std::get_if<hw::ArrayUnit>(&unit);
+    if (array == nullptr)
+      continue;
+    const auto narrow = [&](std::vector<int>& widths, int (*bits)(const format::NumberFormat&)) {
+      std::vector<int> needed;
+      for (const int width : widths) {
+        if (std::any_of(formats.begin(), formats.end(),
+                        [&](const auto& format) { return bits(format) == width; }))
+          needed.push_back(width);
+      }
+      if (!needed.empty())
+        widths = std::move(needed);
+    };
+    narrow(array->weight_bits, format::weight_bits);
+    narrow(array->activation_bits, format::activation_bits);
+  }
+  return platform;
 }
 
 void move_to(nn::Dataset& data, torch::Device device) {
@@ -50,7 +92,19 @@ supernet::Space make_space(const cost::TiledModel& model, const std::string& for
     }
   }
   std::vector<std::string> wanted;
-  for (const std::string& item : format::split_formats(formats)) {
+  const auto& units = model.platform().units;
+  const bool has_arrays = std::any_of(units.begin(), units.end(), [](const hw::Unit& unit) {
+    return std::holds_alternative<hw::ArrayUnit>(unit);
+  });
+  if (formats.empty() && has_arrays) {
+    std::copy_if(offered.rbegin(), offered.rend(), std::back_inserter(wanted),
+                 [](const std::string& name) { return name.starts_with("int"); });
+  }
+  const std::string named = !formats.empty() ? formats
+                            : has_arrays     ? std::string()
+                                             : std::string(kUsualFormats);
+  for (const std::string& item :
+       named.empty() ? std::vector<std::string>() : format::split_formats(named)) {
     const auto number = format::parse_number_format(item);
     wanted.push_back(number ? format::to_string(*number) : item);
     if (std::find(offered.begin(), offered.end(), wanted.back()) == offered.end()) {

@@ -41,6 +41,12 @@ bool is_analog(const NumberFormat& f) {
   return std::holds_alternative<format::Analog>(f);
 }
 
+bool has_analog_unit(const hw::Platform& platform) {
+  return std::any_of(platform.units.begin(), platform.units.end(), [](const hw::Unit& unit) {
+    return std::holds_alternative<hw::AnalogUnit>(unit);
+  });
+}
+
 auto is_format(NumberFormat wanted) {
   return [wanted = std::move(wanted)](const NumberFormat& f) { return f == wanted; };
 }
@@ -88,7 +94,17 @@ class MapRun {
   double train_work(std::int64_t steps) const {
     return static_cast<double>(steps * settings_.batch) * 4;  // forward, backward, teacher
   }
+  bool asks_and_tells() const { return find_strategy(settings_.strategy).asks_and_tells; }
+  // Members of the front to train.
+  std::int64_t front_size() const { return asks_and_tells() ? settings_.front_size : 0; }
+  double front_work() const {
+    return static_cast<double>(front_size()) * (train_work(settings_.tune_steps) + test_work());
+  }
   double search_work() const {
+    if (asks_and_tells()) {
+      return supernet_work(settings_) +
+             static_cast<double>(settings_.evaluations * settings_.selection_images);
+    }
     const std::int64_t paths = most_paths(inputs_.space);
     return static_cast<double>((settings_.fair_steps + settings_.ramp_steps) * settings_.batch) *
                (3.5 * static_cast<double>(paths)) +
@@ -107,9 +123,16 @@ class MapRun {
                ? settings_.baseline_steps
                : settings_.fair_steps + settings_.ramp_steps + settings_.tune_steps;
   }
+  double trained_baselines_work() const {
+    if (!settings_.trained_baselines)
+      return 0;
+    const double uniform = static_cast<double>(uniform_assignments().size());
+    return uniform * (train_work(settings_.tune_steps) + validation_work() + test_work()) +
+           (has_analog_unit(inputs_.platform) ? 2 * train_work(baseline_steps()) : 0);
+  }
   double total_work() const {
-    return 7 * validation_work() + search_work() + train_work(settings_.tune_steps) + test_work() +
-           (settings_.trained_baselines ? 2 * train_work(baseline_steps()) : 0);
+    return 7 * validation_work() + search_work() + front_work() + train_work(settings_.tune_steps) +
+           test_work() + trained_baselines_work();
   }
 
   nn::Split validation() const {
@@ -135,9 +158,9 @@ class MapRun {
   void start_record(const MapContext& context);
   // What the folder holds when this run has ended before.
   std::optional<plan::RunRecord> finished_record() const;
-  plan::Candidate& add_candidate(const std::string& label, const std::string& kind,
-                                 const plan::Assignment& assignment, const plan::Totals& totals,
-                                 std::vector<plan::Accuracy> accuracy);
+  void add_candidate(const std::string& label, const std::string& kind,
+                     const plan::Assignment& assignment, const plan::Cost& cost,
+                     std::vector<plan::Accuracy> accuracy);
 
   // None, with a note in the record, when the mapping does not fit.
   std::optional<plan::Cost> baseline_cost(const std::string& label,
@@ -147,14 +170,21 @@ class MapRun {
                     const plan::Cost& cost, bool on_test);
   void post_training_baselines();
   void search();
+  void train_front();
+  nn::MappedNetwork network_of(std::size_t index) const;
   void choose();
   void tune_chosen();
+  // One integer width everywhere, of those that a search by ask and tell chooses from; by label.
+  std::vector<std::pair<std::string, plan::Assignment>> uniform_assignments() const;
   void trained_baselines();
+  void analog_baselines();
   void widened_baseline();
   void measure_chosen();
   nn::MappedNetwork train_mapping(const std::string& name, nn::MappedNetwork mapped,
                                   std::int64_t steps, double rate, const std::string& phase,
                                   double work);
+  plan::Mapping mapping_of(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted,
+                           std::vector<plan::Accuracy> accuracy) const;
   void write(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted, const std::string& status,
              std::vector<plan::Accuracy> accuracy);
 
@@ -170,6 +200,7 @@ class MapRun {
   std::vector<nn::RangeObserver> ranges_;
   plan::RunRecord record_;
   std::optional<supernet::Solution> solution_;
+  std::vector<nn::MappedNetwork> trained_front_;  // of the solution's front, when it was trained
   std::optional<plan::Assignment> chosen_;
   AdaptedPtr chosen_adapted_;
   std::optional<nn::MappedNetwork> chosen_network_;
@@ -216,6 +247,8 @@ class MapRun::StrategyObserver final : public supernet::Observer {
                              run_.inputs_.platform, run_.ranges_of(chosen.adapted));
     mapped.load_kernel_state(kernel_state);
     run_.write(mapped, chosen.adapted, "running", {chosen.accuracy});
+    if (run_.asks_and_tells())
+      write_front(run_.folder_.path(), run_.inputs_.space, best);
   }
   bool checkpoint_due() override {
     if (seconds_since(last_save_) < kSecondsBetweenCheckpoints)
@@ -264,16 +297,15 @@ void MapRun::start_record(const MapContext& context) {
   }
 }
 
-plan::Candidate& MapRun::add_candidate(const std::string& label, const std::string& kind,
-                                       const plan::Assignment& assignment,
-                                       const plan::Totals& totals,
-                                       std::vector<plan::Accuracy> accuracy) {
+void MapRun::add_candidate(const std::string& label, const std::string& kind,
+                           const plan::Assignment& assignment, const plan::Cost& cost,
+                           std::vector<plan::Accuracy> accuracy) {
   record_.candidates.push_back({.label = label,
                                 .kind = kind,
                                 .assignment = assignment,
-                                .totals = totals,
-                                .accuracy = std::move(accuracy)});
-  return record_.candidates.back();
+                                .totals = cost.totals,
+                                .accuracy = std::move(accuracy),
+                                .levels = plan::level_energies(cost)});
 }
 
 std::optional<plan::Cost> MapRun::baseline_cost(const std::string& label,
@@ -301,7 +333,7 @@ void MapRun::add_baseline(const std::string& label, const nn::MappedNetwork& map
       accuracy.push_back(std::move(row));
     }
   }
-  add_candidate(label, "baseline", mapped.assignment(), cost.totals, std::move(accuracy));
+  add_candidate(label, "baseline", mapped.assignment(), cost, std::move(accuracy));
 }
 
 void MapRun::post_training_baselines() {
@@ -323,7 +355,8 @@ void MapRun::post_training_baselines() {
   for (const NumberFormat& format : digital_formats(inputs_.platform)) {
     run_baseline(format::to_string(format), is_format(format), never);
   }
-  run_baseline("analog, untrained", is_analog, fallback_digital(inputs_.platform));
+  if (has_analog_unit(inputs_.platform))
+    run_baseline("analog, untrained", is_analog, fallback_digital(inputs_.platform));
 }
 
 void MapRun::search() {
@@ -344,11 +377,55 @@ void MapRun::search() {
   solution_ = find_strategy(settings_.strategy).make(strategy_inputs)->run(problem, observer);
   record_.sensitivity = solution_->sensitivity;
   record_.notes.insert(record_.notes.end(), solution_->notes.begin(), solution_->notes.end());
+  if (front_size() > 0)
+    return;  // train_front() lists them
   int number = 0;
   for (const supernet::Evaluated& member : solution_->front) {
-    add_candidate(fmt::format("front {}", ++number), "front",
-                  supernet::assignment_of(inputs_.space, member), member.totals, {member.accuracy});
+    const plan::Assignment assignment = supernet::assignment_of(inputs_.space, member);
+    const auto cost = model_of(member.adapted).evaluate(assignment);
+    TESSERA_CHECK(cost.has_value(), "a member of the front does not fit: {}", cost.error().detail);
+    add_candidate(fmt::format("front {}", ++number), "front", assignment, *cost, {member.accuracy});
   }
+}
+
+// Members spread over the front, each trained like the chosen mapping and measured anew: shared
+// weights rank mappings, they do not say how accurate one can become.
+void MapRun::train_front() {
+  std::vector<supernet::Evaluated> members;
+  const std::size_t found = solution_->front.size();
+  const std::size_t count = std::min(found, static_cast<std::size_t>(front_size()));
+  for (std::size_t k = 0; k < count && keep_going(); ++k) {
+    const std::size_t index = count == 1 ? 0 : k * (found - 1) / (count - 1);
+    supernet::Evaluated member = solution_->front[index];
+    const std::string name = fmt::format("front {}", k + 1);
+    nn::MappedNetwork mapped = network_of(index);
+    mapped = train_mapping(fmt::format("front-{}", k + 1), std::move(mapped), settings_.tune_steps,
+                           settings_.tune_rate, "training of " + name,
+                           train_work(settings_.tune_steps) + test_work());
+    if (!keep_going())
+      break;
+    std::vector<plan::Accuracy> accuracy = measurements_.once(name + " validation", [&] {
+      return mapped.measure(validation(), inputs_.preprocessing, search_chips(),
+                            rng_.split("evaluation"));
+    });
+    member.accuracy = accuracy.front();
+    for (plan::Accuracy& row : measurements_.once(name + " test", [&] {
+           return mapped.measure(test(), inputs_.preprocessing,
+                                 {.chips = settings_.test_chips, .seconds = search_chips().seconds},
+                                 rng_.split("test"));
+         })) {
+      accuracy.push_back(std::move(row));
+    }
+    plan::Mapping mapping = mapping_of(mapped, nullptr, accuracy);
+    mapping.weights = kFinalWeights;
+    write_mapping(folder_.path() / "front" / std::to_string(k + 1), mapping, mapped,
+                  inputs_.preprocessing);
+    add_candidate(name, "front", mapped.assignment(), mapping.cost, std::move(accuracy));
+    members.push_back(std::move(member));
+    trained_front_.push_back(std::move(mapped));
+  }
+  if (keep_going())
+    solution_->front = std::move(members);
 }
 
 void MapRun::choose() {
@@ -359,16 +436,27 @@ void MapRun::choose() {
   }
   chosen_ = supernet::assignment_of(inputs_.space, solution_->front[*index]);
   chosen_adapted_ = solution_->front[*index].adapted;
-  const auto& ranges = ranges_of(chosen_adapted_);
+  if (!trained_front_.empty() && keep_going())
+    chosen_network_ = std::move(trained_front_[*index]);
+  else
+    chosen_network_ = network_of(*index);
+}
+
+// A member of the solution's front with the weights that the search left it.
+nn::MappedNetwork MapRun::network_of(std::size_t index) const {
+  const supernet::Evaluated& member = solution_->front[index];
+  const plan::Assignment assignment = supernet::assignment_of(inputs_.space, member);
+  const auto& ranges = ranges_of(member.adapted);
   if (solution_->weights.empty()) {
-    chosen_network_.emplace(*solution_->network, *chosen_, inputs_.platform, ranges);
-    chosen_network_->load_kernel_state(solution_->kernel_state);
-  } else {
-    const supernet::Weights& own = solution_->weights.at(*index);
-    chosen_network_.emplace(own.load_into(start_of(chosen_adapted_)), *chosen_, inputs_.platform,
-                            ranges);
-    chosen_network_->load_kernel_state(own.kernels);
+    nn::MappedNetwork mapped(*solution_->network, assignment, inputs_.platform, ranges);
+    mapped.load_kernel_state(solution_->kernel_state);
+    return mapped;
   }
+  const supernet::Weights& own = solution_->weights.at(index);
+  nn::MappedNetwork mapped(own.load_into(start_of(member.adapted)), assignment, inputs_.platform,
+                           ranges);
+  mapped.load_kernel_state(own.kernels);
+  return mapped;
 }
 
 nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwork mapped,
@@ -412,7 +500,50 @@ void MapRun::tune_chosen() {
                     "fine-tuning of the chosen mapping", train_work(settings_.tune_steps));
 }
 
+std::vector<std::pair<std::string, plan::Assignment>> MapRun::uniform_assignments() const {
+  std::vector<std::pair<std::string, plan::Assignment>> assignments;
+  if (!asks_and_tells())
+    return assignments;
+  for (const NumberFormat& format : digital_formats(inputs_.platform)) {
+    const auto* integer = std::get_if<format::Integer>(&format);
+    if (integer == nullptr || integer->weight_bits != integer->activation_bits)
+      continue;
+    plan::Assignment assignment;
+    for (const std::vector<plan::Path>& paths : inputs_.space) {
+      const auto path = std::find_if(paths.begin(), paths.end(), [&](const plan::Path& p) {
+        return p.parts.front().format == format;
+      });
+      if (path != paths.end())
+        assignment.paths.push_back(*path);
+    }
+    if (assignment.paths.size() == inputs_.space.size())
+      assignments.emplace_back(format::to_string(format), std::move(assignment));
+  }
+  return assignments;
+}
+
 void MapRun::trained_baselines() {
+  // From the shared weights and for as long as members of the front.
+  for (const auto& [format, assignment] : uniform_assignments()) {
+    const std::string label = format + ", trained";
+    const auto cost = keep_going() ? baseline_cost(label, assignment) : std::nullopt;
+    if (!cost)
+      continue;
+    nn::MappedNetwork mapped(*solution_->network, assignment, inputs_.platform, ranges_);
+    mapped.load_kernel_state(solution_->kernel_state);
+    mapped = train_mapping("baseline-" + format, std::move(mapped), settings_.tune_steps,
+                           settings_.tune_rate, "baseline: " + label,
+                           train_work(settings_.tune_steps) + validation_work() + test_work());
+    if (keep_going())
+      add_baseline(label, mapped, *cost, true);
+  }
+  if (chosen_adapted_)
+    widened_baseline();
+  if (has_analog_unit(inputs_.platform))
+    analog_baselines();
+}
+
+void MapRun::analog_baselines() {
   const auto run_baseline = [&](const std::string& label, const std::string& name,
                                 const plan::Assignment& assignment) {
     if (!keep_going())
@@ -426,8 +557,6 @@ void MapRun::trained_baselines() {
     if (keep_going())
       add_baseline(label, mapped, *cost, settings_.test_baselines);
   };
-  if (chosen_adapted_)
-    widened_baseline();
   const auto digital = fallback_digital(inputs_.platform);
   const auto analog = assign(inputs_.model, is_analog, digital);
   if (!analog)
@@ -477,27 +606,24 @@ void MapRun::measure_chosen() {
   }
   const auto cost = model_of(chosen_adapted_).evaluate(*chosen_);
   TESSERA_CHECK(cost.has_value(), "the chosen mapping does not fit: {}", cost.error().detail);
-  add_candidate("chosen", "chosen", *chosen_, cost->totals, accuracy);
+  add_candidate("chosen", "chosen", *chosen_, *cost, accuracy);
   write(*chosen_network_, chosen_adapted_, "done", std::move(accuracy));
 }
 
-void MapRun::write(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted,
-                   const std::string& status, std::vector<plan::Accuracy> accuracy) {
+plan::Mapping MapRun::mapping_of(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted,
+                                 std::vector<plan::Accuracy> accuracy) const {
   const cost::TiledModel& model = model_of(adapted);
   const auto cost = model.evaluate(mapped.assignment());
   TESSERA_CHECK(cost.has_value(), "a mapping to write does not fit: {}", cost.error().detail);
-  plan::Mapping& mapping = record_.chosen;
+  plan::Mapping mapping;
   mapping.network = adapted ? write_adapted(folder_.path(), *adapted, inputs_.preprocessing)
                             : inputs_.network.file;
   mapping.platform = {.name = inputs_.platform.name, .sha256 = inputs_.platform.sha256};
   mapping.assignment = mapped.assignment();
   mapping.workload = model.workload();
-  record_.workload = model.workload();
   mapping.cost = *cost;
   mapping.accuracy = std::move(accuracy);
   mapping.numerics = mapped.numerics();
-  mapping.weights =
-      status == "done" ? std::string(kFinalWeights) : free_weights_name(folder_.path());
   mapping.search.strategy = settings_.strategy;
   mapping.search.seed = settings_.seed;
   if (solution_) {
@@ -505,8 +631,17 @@ void MapRun::write(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted,
     mapping.search.training_samples = solution_->training_samples;
   }
   mapping.seconds = seconds_since(start_);
+  return mapping;
+}
+
+void MapRun::write(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted,
+                   const std::string& status, std::vector<plan::Accuracy> accuracy) {
+  record_.chosen = mapping_of(mapped, adapted, std::move(accuracy));
+  record_.workload = record_.chosen.workload;
+  record_.chosen.weights =
+      status == "done" ? std::string(kFinalWeights) : free_weights_name(folder_.path());
   record_.status = status;
-  record_.timing["seconds"] = mapping.seconds;
+  record_.timing["seconds"] = record_.chosen.seconds;
   write_outputs(folder_.path(), record_, mapped, inputs_.preprocessing);
 }
 
@@ -532,9 +667,11 @@ Expected<plan::RunRecord> MapRun::run() {
   };
   timed("baselines", [&] { post_training_baselines(); });
   timed("search", [&] { search(); });
+  if (front_size() > 0)
+    timed("front", [&] { train_front(); });
   choose();
   if (!infeasible_) {
-    if (keep_going())
+    if (keep_going() && trained_front_.empty())
       timed("tune", [&] { tune_chosen(); });
     if (settings_.trained_baselines)
       timed("trained_baselines", [&] { trained_baselines(); });

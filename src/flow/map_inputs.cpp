@@ -47,8 +47,13 @@ MapInputs load_inputs(const MapSettings& settings, const MapContext& context) {
   if (workload.layers.empty()) {
     throw UnsupportedError(settings.network + ": no layer with weights, nothing to map");
   }
-  cost::TiledModel model(workload, platform);
+  cost::TiledModel model = make_model(network.graph, platform,
+                                      {.objective = settings.nest_objective,
+                                       .threads = settings.threads,
+                                       .cache = settings.nest_cache});
   supernet::Space space = make_space(model, settings.formats);
+  // Mistakes in the strategy's settings are found before any work.
+  find_strategy(settings.strategy).make({.settings = settings, .model = model, .space = space});
   nn::Dataset data = nn::load_dataset(settings.data, settings.seed);
   nn::Preprocessing preprocessing = nn::choose_preprocessing(network.graph, data);
   check_fit(network.graph, data, settings.network);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -60,14 +61,39 @@ plan::FileRef write_adapted(const std::filesystem::path& folder, const supernet:
   return {.file = name, .sha256 = sha256_file(path.string())};
 }
 
+void write_mapping(const std::filesystem::path& folder, const plan::Mapping& mapping,
+                   const nn::MappedNetwork& mapped, const nn::Preprocessing& preprocessing) {
+  write_weights(folder / mapping.weights, mapped);
+  std::map<std::string, std::string> metadata;
+  for (std::size_t layer = 0; layer < mapping.cost.layers.size(); ++layer) {
+    if (const auto& nest = mapping.cost.layers[layer].nest)
+      metadata["tessera.loop_nest." + mapping.workload.layers[layer].name] = nest->mapping;
+  }
+  onnx::export_onnx(with_preprocessing(mapped.network().to_graph(), preprocessing),
+                    {.metadata = metadata,
+                     .mapping = onnx::ExportMapping{.assignment = mapped.assignment(),
+                                                    .numerics = mapping.numerics}},
+                    folder / "model.onnx");
+  write_atomic(folder / "mapping.json", plan::to_json(mapping).dump(1) + "\n");
+}
+
+void write_front(const std::filesystem::path& folder, const supernet::Space& space,
+                 const std::vector<supernet::Evaluated>& front) {
+  std::string text = "accuracy,images,energy_pj,latency_ns,digital_weight_bytes,formats\n";
+  for (const supernet::Evaluated& member : front) {
+    std::vector<std::string> formats;
+    for (const plan::Path& path : supernet::assignment_of(space, member.choice).paths)
+      formats.push_back(format::to_string(path.parts.front().format));
+    text += fmt::format("{},{},{},{},{},{}\n", member.accuracy.mean, member.accuracy.images,
+                        member.totals.energy_pj, member.totals.latency_ns,
+                        member.totals.digital_weight_bytes, fmt::join(formats, " "));
+  }
+  write_atomic(folder / "front.csv", text);
+}
+
 void write_outputs(const std::filesystem::path& folder, const plan::RunRecord& record,
                    const nn::MappedNetwork& mapped, const nn::Preprocessing& preprocessing) {
-  write_weights(folder / record.chosen.weights, mapped);
-  onnx::export_onnx(with_preprocessing(mapped.network().to_graph(), preprocessing),
-                    {.mapping = onnx::ExportMapping{.assignment = mapped.assignment(),
-                                                    .numerics = record.chosen.numerics}},
-                    folder / "model.onnx");
-  write_atomic(folder / "mapping.json", plan::to_json(record.chosen).dump(1) + "\n");
+  write_mapping(folder, record.chosen, mapped, preprocessing);
   for (const std::string_view name : {kFirstWeights, kSecondWeights, kFinalWeights}) {
     if (name != record.chosen.weights)
       std::filesystem::remove(folder / name);

@@ -25,6 +25,15 @@ std::string free_weights_name(const std::filesystem::path& folder);
 plan::FileRef write_adapted(const std::filesystem::path& folder, const supernet::Adapted& adapted,
                             const nn::Preprocessing& preprocessing);
 
+// A mapping as files that the others read: its weights, model.onnx (whose metadata hold the layers'
+// loop nests as "tessera.loop_nest.NAME"), then mapping.json.
+void write_mapping(const std::filesystem::path& folder, const plan::Mapping& mapping,
+                   const nn::MappedNetwork& mapped, const nn::Preprocessing& preprocessing);
+
+// front.csv: what a search has found so far, a row for each mapping with the formats of its layers.
+void write_front(const std::filesystem::path& folder, const supernet::Space& space,
+                 const std::vector<supernet::Evaluated>& front);
+
 // Those, and the record's chosen mapping: its weights, model.onnx, then mapping.json. Weights and
 // adapted networks that the new mapping does not refer to are removed.
 void write_outputs(const std::filesystem::path& folder, const plan::RunRecord& record,

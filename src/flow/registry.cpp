@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/flow/registry.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "tessera/core/error.h"
 #include "tessera/core/text.h"
 #include "tessera/flow/baselines.h"
+#include "tessera/search/nsga2.h"
+#include "tessera/search/samplers.h"
+#include "tessera/supernet/ask_tell.h"
 #include "tessera/supernet/fixed.h"
 #include "tessera/supernet/harmonica.h"
 #include "tessera/supernet/lionheart.h"
@@ -45,6 +50,15 @@ supernet::MpsOptions mps_options(const MapSettings& s, const supernet::TrainingE
 
 std::unique_ptr<supernet::Strategy> make_mpaas(const StrategyInputs& inputs) {
   const MapSettings& s = inputs.settings;
+  for (const hw::Unit& unit : inputs.model.platform().units) {
+    if (std::holds_alternative<hw::ArrayUnit>(unit)) {
+      throw UsageError(
+          fmt::format("strategy mpaas: {} has the spatial unit '{}'; allowed: chips of "
+                      "analog and digital units, since loop nests of changed networks "
+                      "are not searched",
+                      inputs.model.platform().name, hw::name(unit)));
+    }
+  }
   return std::make_unique<supernet::Mpaas>(supernet::MpaasOptions{
       .adapt = {.extra_tiles = s.extra_tiles, .extra_latency = s.extra_latency},
       .networks = s.networks,
@@ -80,6 +94,131 @@ std::unique_ptr<supernet::Strategy> make_harmonica(const StrategyInputs& inputs)
       .steps = search_steps(inputs), .training = training_options(inputs.settings)});
 }
 
+// Steps of the supernetwork of all widths; a budget in plain steps counts each of its models.
+std::int64_t supernet_steps(const MapSettings& s) {
+  return s.search_steps > 0 ? std::max<std::int64_t>(s.search_steps / s.supernet_models, 1)
+                            : s.supernet_steps;
+}
+
+// Share of a search by ask and tell that training the supernetwork takes, in images passed forward.
+double supernet_share(const MapSettings& s) {
+  if (s.accuracy_by != "supernetwork")
+    return 0;
+  const double training = supernet_work(s);
+  const double measuring = static_cast<double>(s.evaluations * s.selection_images);
+  return training / (training + measuring);
+}
+
+using MakeSearcher =
+    std::function<std::unique_ptr<search::Searcher>(const supernet::SearcherInputs&)>;
+
+const std::vector<std::string> kWays = {"supernetwork", "calibrated", "short-training"};
+
+supernet::MakeAccuracy accuracy_model(const MapSettings& s, const std::string& way) {
+  nn::TrainingOptions training = training_options(s);
+  if (way == "short-training") {
+    training.steps = s.short_steps;
+    return [options = supernet::ShortTrainingOptions{training, s.selection_images}](
+               const supernet::Problem& problem) {
+      return supernet::make_short_training(problem, options);
+    };
+  }
+  if (way != "supernetwork" && way != "calibrated")
+    throw UsageError("accuracy-by: " + unknown_name("way to measure", way, kWays));
+  training.steps = way == "calibrated" ? 0 : supernet_steps(s);
+  return [options = supernet::SharedWeightsOptions{.training = training,
+                                                   .models = s.supernet_models,
+                                                   .images = s.selection_images,
+                                                   .file = s.supernet_file}](
+             const supernet::Problem& problem) {
+    return supernet::make_shared_weights(problem, options);
+  };
+}
+
+supernet::RankComparison rank_comparison(const MapSettings& s) {
+  supernet::RankComparison comparison{.mappings = s.compare_ways, .own_name = s.accuracy_by};
+  for (const std::string& way : kWays) {
+    if (way != s.accuracy_by)
+      comparison.others.emplace_back(way, accuracy_model(s, way));
+  }
+  return comparison;
+}
+
+// What searches by ask and tell have in common.
+supernet::AskTellOptions ask_tell_options(const MapSettings& s, MakeSearcher make_searcher) {
+  return {.objectives = supernet::parse_objectives(s.objectives),
+          .evaluations = s.evaluations,
+          .make_searcher = std::move(make_searcher),
+          .hessian = {.images = s.hessian_images, .probes = s.hessian_probes},
+          .make_accuracy = accuracy_model(s, s.accuracy_by),
+          .comparison = rank_comparison(s),
+          .prepare_share = supernet_share(s),
+          .fixed_ends = s.fixed_ends,
+          .tie_shapes = s.tie_shapes};
+}
+
+search::Nsga2Options nsga2_options(const MapSettings& s) {
+  if (s.population % 2 != 0)
+    throw UsageError(fmt::format("population: found {}; allowed: an even number", s.population));
+  search::Nsga2Options options{.population = s.population};
+  if (s.operators == "klhufek") {
+    options.operators = search::Nsga2Operators::kKlhufek2024;
+  } else if (s.operators != "standard") {
+    const std::vector<std::string> known = {"standard", "klhufek"};
+    throw UsageError("operators: " + unknown_name("set of operators", s.operators, known));
+  }
+  return options;
+}
+
+MakeSearcher nsga2_searcher(const MapSettings& s) {
+  return [options = nsga2_options(s)](const supernet::SearcherInputs& to) {
+    search::Nsga2Options own = options;
+    own.start = to.uniform;
+    own.start.insert(own.start.end(), to.programs.begin(), to.programs.end());
+    return std::make_unique<search::Nsga2>(to.space, own, to.rng);
+  };
+}
+
+std::unique_ptr<supernet::Strategy> make_nsga2(const StrategyInputs& inputs) {
+  const MapSettings& s = inputs.settings;
+  supernet::AskTellOptions options = ask_tell_options(s, nsga2_searcher(s));
+  options.programs = s.warm_programs;
+  return std::make_unique<supernet::AskTell>(std::move(options));
+}
+
+std::unique_ptr<supernet::Strategy> make_two_step(const StrategyInputs& inputs) {
+  const MapSettings& s = inputs.settings;
+  supernet::AskTellOptions options = ask_tell_options(s, nsga2_searcher(s));
+  options.searched = {supernet::Objective::kAccuracy, supernet::Objective::kMemory};
+  return std::make_unique<supernet::AskTell>(std::move(options));
+}
+
+std::unique_ptr<supernet::Strategy> make_hawq(const StrategyInputs& inputs) {
+  const MapSettings& s = inputs.settings;
+  supernet::AskTellOptions options =
+      ask_tell_options(s, [batch = s.population](const supernet::SearcherInputs& to) {
+        return std::make_unique<search::ListSearch>(to.programs, batch);
+      });
+  options.programs = s.population;
+  return std::make_unique<supernet::AskTell>(std::move(options));
+}
+
+std::unique_ptr<supernet::Strategy> make_random(const StrategyInputs& inputs) {
+  const MapSettings& s = inputs.settings;
+  return std::make_unique<supernet::AskTell>(
+      ask_tell_options(s, [batch = s.population](const supernet::SearcherInputs& to) {
+        return std::make_unique<search::RandomSearch>(to.space, batch, to.rng);
+      }));
+}
+
+std::unique_ptr<supernet::Strategy> make_exhaustive(const StrategyInputs& inputs) {
+  const MapSettings& s = inputs.settings;
+  return std::make_unique<supernet::AskTell>(ask_tell_options(
+      s, [batch = s.population, most = s.evaluations](const supernet::SearcherInputs& to) {
+        return std::make_unique<search::ExhaustiveSearch>(to.space, batch, most);
+      }));
+}
+
 std::unique_ptr<supernet::Strategy> make_uniform(const StrategyInputs&) {
   return std::make_unique<supernet::Uniform>();
 }
@@ -111,6 +250,11 @@ std::int64_t most_paths(const supernet::Space& space) {
   return static_cast<std::int64_t>(most);
 }
 
+double supernet_work(const MapSettings& s) {
+  // Forward and backward count as three and a bit, with the teacher's forward pass.
+  return 3.5 * static_cast<double>(supernet_steps(s) * s.supernet_models * s.batch);
+}
+
 const std::vector<StrategyEntry>& strategies() {
   using supernet::TrainingNoise;
   static const std::vector<StrategyEntry> entries = {
@@ -135,6 +279,17 @@ const std::vector<StrategyEntry>& strategies() {
        SearchTraining::kSteps, make_odimo},
       {"harmonica", "the channels that bear noise worst on the digital unit, at four shares",
        SearchTraining::kSteps, make_harmonica},
+      {"nsga2", "evolution over all paths by ask and tell: a front of the `objectives`",
+       SearchTraining::kSteps, make_nsga2, true},
+      {"two-step", "the same by accuracy and memory, priced afterwards: a baseline for nsga2",
+       SearchTraining::kSteps, make_two_step, true},
+      {"hawq",
+       "an exact integer program over Hessian sensitivities, for `population` energy budgets",
+       SearchTraining::kSteps, make_hawq, true},
+      {"random", "paths drawn at random: a baseline for nsga2", SearchTraining::kSteps, make_random,
+       true},
+      {"exhaustive", "every mapping, where there are at most `evaluations`", SearchTraining::kSteps,
+       make_exhaustive, true},
       {"uniform", "one format for all layers, no training: each format in turn",
        SearchTraining::kNone, make_uniform},
       fixed("analog"),

@@ -31,7 +31,8 @@ const config::Schema<MapSettings>& map_schema() {
           optional("device", &S::device, text(), "cpu, cuda or cuda:K."),
           optional("formats", &S::formats, text(),
                    "Formats that paths may use, of those that the hardware offers; `analog` for "
-                   "any analog one."),
+                   "any analog one. Empty: all integers where there are spatial units; elsewhere "
+                   "fp16, int8, int4/a8 and analog."),
           optional("min-accuracy", &S::min_accuracy, number(ratio),
                    "Least validation top-1 of the chosen mapping, 0 to 1; 0: no limit."),
           optional("min-analog-macs", &S::min_analog_macs, number(ratio),
@@ -97,14 +98,67 @@ const config::Schema<MapSettings>& map_schema() {
           optional("lionheart-patience", &S::lionheart_patience,
                    integer<std::int64_t>({.min = 1, .max = 1000}),
                    "LionHeart: evaluations below the best before a layer's training ends."),
+          optional("objectives", &S::objectives, text(),
+                   "Searches by ask and tell (nsga2, two-step, hawq, random, exhaustive): two or "
+                   "more of accuracy, "
+                   "energy, edp, latency, memory."),
+          optional("accuracy-by", &S::accuracy_by, text(),
+                   "How these measure candidates: `supernetwork` (weights shared by all widths), "
+                   "`calibrated` (no training) or `short-training` (each by itself)."),
+          optional("supernet-steps", &S::supernet_steps, integer<std::int64_t>({.min = 1}),
+                   "Training steps of the supernetwork of all widths."),
+          optional("supernet-models", &S::supernet_models,
+                   integer<std::int64_t>({.min = 2, .max = 64}),
+                   "Models per step of that: the widest, the narrowest, and some drawn."),
+          optional(
+              "supernet-file", &S::supernet_file, text(),
+              "Keeps the trained supernetwork for other runs, on other hardware too; read when "
+              "it is there."),
+          optional("short-steps", &S::short_steps, integer<std::int64_t>({.min = 1}),
+                   "Training steps of each candidate under `short-training`."),
+          optional("compare-ways", &S::compare_ways,
+                   integer<std::int64_t>({.min = 0, .max = 10000}),
+                   "Mappings that all three of these ways measure after the search, to compare how "
+                   "they rank them (under `ranks` in run.json's trace); 0: none."),
+          optional("population", &S::population, integer<std::int64_t>({.min = 2, .max = 100000}),
+                   "Candidates per generation, an even number."),
+          optional("evaluations", &S::evaluations, integer<std::int64_t>({.min = 1}),
+                   "Candidates in all."),
+          optional("operators", &S::operators, text(),
+                   "Of nsga2: `standard`, or `klhufek` for those of Klhufek et al. (2024)."),
+          optional("fixed-ends", &S::fixed_ends, boolean(),
+                   "Keep the first and the last layer at their widest."),
+          optional("tie-shapes", &S::tie_shapes, boolean(),
+                   "Layers of one shape take the same path."),
+          optional("warm-programs", &S::warm_programs,
+                   integer<std::int64_t>({.min = 0, .max = 1000}),
+                   "Energy budgets whose integer program over Hessian sensitivities nsga2 starts "
+                   "from, beside uniform widths; 0: none."),
+          optional("hessian-images", &S::hessian_images, integer<std::int64_t>({.min = 1}),
+                   "Training images of that."),
+          optional("hessian-probes", &S::hessian_probes, integer<std::int64_t>({.min = 1}),
+                   "Random vectors of that."),
+          optional(
+              "front-size", &S::front_size, integer<std::int64_t>({.min = 0, .max = 1000}),
+              "Of searches by ask and tell: members of the front, spread over it, that are trained "
+              "like the chosen mapping, measured on the test set and written to OUT/front."),
+          optional(
+              "nest-objective", &S::nest_objective, text(),
+              "What loop nests on spatial units minimize: energy, delay, edp, lla, or a product "
+              "of powers such as energy^2*delay."),
+          optional("nest-cache", &S::nest_cache, text(),
+                   "File that keeps the loop nests found on spatial units; empty: none."),
           optional("tune-steps", &S::tune_steps, integer<std::int64_t>({.min = 0}),
                    "Training steps of the chosen mapping."),
           optional("tune-rate", &S::tune_rate, number(kPositive), "Peak rate of that."),
-          optional("trained-baselines", &S::trained_baselines, boolean(),
-                   "Train the noise-aware baselines for comparison."),
-          optional("baseline-steps", &S::baseline_steps, integer<std::int64_t>({.min = 0}),
-                   "Training steps of each of them; 0: as many as the chosen mapping gets in "
-                   "supernetwork and fine-tuning."),
+          optional(
+              "trained-baselines", &S::trained_baselines, boolean(),
+              "Train baselines for comparison: noise-aware ones on chips with analog units, one "
+              "width everywhere for searches by ask and tell."),
+          optional(
+              "baseline-steps", &S::baseline_steps, integer<std::int64_t>({.min = 0}),
+              "Training steps of each noise-aware one; 0: as many as the chosen mapping gets in "
+              "supernetwork and fine-tuning."),
       });
   return schema;
 }

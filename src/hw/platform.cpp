@@ -106,6 +106,25 @@ const Memory& find_memory(const Platform& platform, std::string_view memory_name
   return *found;
 }
 
+namespace {
+
+void add_array(const ArrayUnit& unit, std::vector<Provenance>& rows) {
+  const auto add = [&](const std::string& what, double picojoules) {
+    rows.push_back({.path = fmt::format("units.{}.{}", unit.name, what),
+                    .value = format_quantity(picojoules, Dimension::kEnergy),
+                    .source = unit.array.source});
+  };
+  for (const StorageLevel& level : unit.array.levels) {
+    if (level.keeps_nothing)
+      continue;
+    add(level.name + ".read", level.read_pj);
+    add(level.name + ".write", level.write_pj);
+  }
+  add(unit.array.mac.name, unit.array.mac.energy_pj);
+}
+
+}  // namespace
+
 std::vector<Provenance> provenance(const Platform& platform) {
   std::vector<Provenance> rows;
   platform_schema().visit(
@@ -116,6 +135,10 @@ std::vector<Provenance> provenance(const Platform& platform) {
                                       : format_quantity(quantity.value, dimension);
         rows.push_back({path, value, quantity.plus_minus, quantity.source});
       });
+  for (const Unit& unit : platform.units) {
+    if (const auto* array = std::get_if<ArrayUnit>(&unit))
+      add_array(*array, rows);
+  }
   return rows;
 }
 

@@ -228,6 +228,37 @@ Schema<DigitalUnit> digital_schema() {
       }};
 }
 
+Schema<ArrayUnit> array_schema() {
+  const auto widths = list_of(integer<int>({.min = 2, .max = 16}), 1);
+  const Type<Quantity> energy = quantity(Dimension::kEnergy, kNotNegative);
+  return {
+      "spatial unit",
+      "An array of processing elements under a memory hierarchy, which runs layers as loop nests.",
+      {
+          constant<ArrayUnit>("kind", "spatial", "What kind of unit this is."),
+          required("name", &ArrayUnit::name, identifier(), "Unique among the units."),
+          required("node", &ArrayUnit::node_nm, measure(Dimension::kLength, kNodeRange),
+                   "Technology node of the figures below and of the architecture's."),
+          required("architecture", &ArrayUnit::architecture, text(),
+                   "File with Timeloop's architecture and Accelergy's energy table, relative to "
+                   "this one; several are parted by commas."),
+          required("clock", &ArrayUnit::clock_ghz, quantity(Dimension::kFrequency, kPositive),
+                   "Clock of the array."),
+          required("weight_bits", &ArrayUnit::weight_bits, widths,
+                   "Widths of weights on offer: 2 to 8, 16."),
+          required("activation_bits", &ArrayUnit::activation_bits, widths,
+                   "Widths of activations on offer: 2 to 8, 16."),
+          optional("partial_sum_bits", &ArrayUnit::partial_sum_bits,
+                   integer<int>({.min = 0, .max = 64}),
+                   "Width of partial sums inside the array; 0: as wide as the outputs."),
+          optional(
+              "mac_per_squared_bit", &ArrayUnit::mac_bit2_pj, energy,
+              "Energy of one MAC whose wider operand has b bits: this · b² + `mac_per_bit` · b. "
+              "Both 0: as the architecture says."),
+          optional("mac_per_bit", &ArrayUnit::mac_bit_pj, energy, "See `mac_per_squared_bit`."),
+      }};
+}
+
 Schema<Memory> memory_schema() {
   const Type<Quantity> energy = quantity(Dimension::kEnergy, kNotNegative);
   return {"memory",
@@ -286,7 +317,8 @@ Schema<GlueUnit> glue_schema() {
 
 Schema<Platform> make_platform_schema() {
   const auto units = one_of("kind", std::pair(std::string("analog"), analog_schema()),
-                            std::pair(std::string("digital"), digital_schema()));
+                            std::pair(std::string("digital"), digital_schema()),
+                            std::pair(std::string("spatial"), array_schema()));
   using Label = std::string;
   return {
       "platform",

@@ -11,6 +11,7 @@
 #include "tessera/core/file.h"
 #include "tessera/core/hash.h"
 #include "tessera/core/text.h"
+#include "tessera/hw/read_spatial.h"
 
 #include "platform_schema.h"
 
@@ -111,6 +112,57 @@ void check_unit(const DigitalUnit& unit, const std::string& path,
   check_strum_pe(unit, path, findings);
 }
 
+void check_widths(const std::string& path, const std::vector<int>& widths, Findings& findings) {
+  for (std::size_t i = 0; i < widths.size(); ++i) {
+    const std::string here = fmt::format("{}[{}]", path, i);
+    if (widths[i] > 8 && widths[i] != 16)
+      findings.add(here, fmt::format("found {}; allowed: 2 to 8, or 16", widths[i]));
+    if (i > 0 && widths[i] <= widths[i - 1])
+      findings.add(here, fmt::format("found {} after {}; allowed: ascending widths", widths[i],
+                                     widths[i - 1]));
+  }
+}
+
+void check_unit(const ArrayUnit& unit, const std::string& path, const std::vector<std::string>&,
+                Findings& findings) {
+  check_widths(path + ".weight_bits", unit.weight_bits, findings);
+  check_widths(path + ".activation_bits", unit.activation_bits, findings);
+  const std::pair<std::string, int> widest[] = {{"weight_bits", unit.weight_bits.back()},
+                                                {"activation_bits", unit.activation_bits.back()},
+                                                {"partial_sum_bits", unit.partial_sum_bits}};
+  for (const StorageLevel& level : unit.array.levels) {
+    for (const auto& [key, bits] : widest) {
+      if (bits > level.word_bits && level.word_bits > 1) {
+        findings.add(path + "." + key, fmt::format("found {}; allowed: at most the {} bits of a "
+                                                   "word of {}",
+                                                   bits, level.word_bits, level.name));
+      }
+    }
+  }
+}
+
+// Reads the files that spatial units name. Their own mistakes come with their own places.
+void load_arrays(Platform& platform, const fs::path& folder, Findings& findings) {
+  for (std::size_t i = 0; i < platform.units.size(); ++i) {
+    auto* unit = std::get_if<ArrayUnit>(&platform.units[i]);
+    if (unit == nullptr)
+      continue;
+    std::string files;
+    for (const std::string& part : split(unit->architecture, ','))
+      files += fmt::format("{}{}", files.empty() ? "" : ",", (folder / trim(part)).string());
+    try {
+      unit->array = load_spatial_unit(files, {});
+    } catch (const Error& error) {
+      findings.add(fmt::format("units[{}].architecture", i), error.what());
+      continue;
+    }
+    if (unit->mac_bit2_pj.value > 0 || unit->mac_bit_pj.value > 0) {
+      unit->array.mac.energy_by_width = MacEnergyFit{.quadratic_pj = unit->mac_bit2_pj.value,
+                                                     .linear_pj = unit->mac_bit_pj.value};
+    }
+  }
+}
+
 void check_links(const Platform& platform, const std::vector<std::string>& units,
                  Findings& findings) {
   std::set<std::pair<std::string, std::string>> seen;
@@ -158,8 +210,17 @@ bool is_yaml(const fs::path& path) {
 
 Platform parse_platform(std::string_view text, const std::string& file) {
   const config::Document document = config::parse_yaml(text, file);
-  Platform platform = config::read<Platform>(document, platform_schema(), check_platform);
+  Platform platform = config::read<Platform>(document, platform_schema());
+  Findings findings(document);
+  load_arrays(platform, fs::path(file).parent_path(), findings);
+  findings.throw_if_any();
+  check_platform(platform, findings);
+  findings.throw_if_any();
   platform.sha256 = sha256(text);
+  for (const Unit& unit : platform.units) {
+    if (const auto* array = std::get_if<ArrayUnit>(&unit))
+      platform.sha256 = sha256(platform.sha256 + array->array.sha256);
+  }
   return platform;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/plan/cost.h"
 
+#include <algorithm>
+
 #include "tessera/core/error.h"
 
 namespace tessera::plan {
@@ -38,6 +40,26 @@ Breakdown& Breakdown::operator+=(const Breakdown& other) {
   for (std::size_t i = 0; i < pj.size(); ++i)
     pj[i] += other.pj[i];
   return *this;
+}
+
+std::vector<LevelEnergy> level_energies(const Cost& cost) {
+  std::vector<LevelEnergy> levels;
+  double other = cost.totals.energy_pj;
+  for (const LayerCost& layer : cost.layers) {
+    if (!layer.nest)
+      continue;
+    for (const LevelEnergy& level : layer.nest->levels) {
+      auto known = std::find_if(levels.begin(), levels.end(),
+                                [&](const LevelEnergy& l) { return l.name == level.name; });
+      if (known == levels.end())
+        known = levels.insert(levels.end(), {level.name, 0});
+      known->energy_pj += level.energy_pj;
+      other -= level.energy_pj;
+    }
+  }
+  if (!levels.empty())
+    levels.push_back({"other", other});
+  return levels;
 }
 
 }  // namespace tessera::plan

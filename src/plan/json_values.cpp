@@ -165,6 +165,22 @@ Json accuracy_to_json(const std::vector<Accuracy>& accuracy) {
   return list;
 }
 
+Json levels_to_json(const std::vector<LevelEnergy>& levels) {
+  Json list = Json::array();
+  for (const LevelEnergy& level : levels) {
+    list.push_back(
+        {{"name", level.name}, {"energy_pj", finite_to_json(level.energy_pj, level.name)}});
+  }
+  return list;
+}
+
+std::vector<LevelEnergy> read_levels(const JsonNode& node) {
+  std::vector<LevelEnergy> levels;
+  for (const JsonNode& item : node.items())
+    levels.push_back({item.at("name").text(), item.at("energy_pj").number()});
+  return levels;
+}
+
 std::vector<Accuracy> read_accuracy(const JsonNode& node) {
   std::vector<Accuracy> list;
   for (const JsonNode& item : node.items()) {

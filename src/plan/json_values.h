@@ -22,6 +22,9 @@ Totals read_totals(const JsonNode& node);
 Json accuracy_to_json(const std::vector<Accuracy>& accuracy);
 std::vector<Accuracy> read_accuracy(const JsonNode& node);
 
+Json levels_to_json(const std::vector<LevelEnergy>& levels);
+std::vector<LevelEnergy> read_levels(const JsonNode& node);
+
 Json numerics_to_json(const Numerics& numerics);
 Numerics read_numerics(const JsonNode& node);
 

@@ -17,6 +17,21 @@ namespace {
 
 constexpr int kVersion = 1;
 
+Json nest_to_json(const LayerNest& nest, const std::string& layer) {
+  return {{"cycles", nest.cycles},
+          {"gap", finite_to_json(nest.gap, layer)},
+          {"levels", levels_to_json(nest.levels)},
+          {"mapping", nest.mapping}};
+}
+
+LayerNest read_nest(const JsonNode& node) {
+  node.allow_only({"cycles", "gap", "levels", "mapping"});
+  return {.cycles = node.at("cycles").integer(0),
+          .gap = node.at("gap").number(),
+          .levels = read_levels(node.at("levels")),
+          .mapping = node.at("mapping").text()};
+}
+
 Json layer_to_json(const ir::Layer& layer, const Path& path, const LayerCost& cost) {
   TESSERA_CHECK(cost.part_tiles.size() == path.parts.size(), "layer {}: {} tile counts, {} parts",
                 layer.name, cost.part_tiles.size(), path.parts.size());
@@ -36,7 +51,7 @@ Json layer_to_json(const ir::Layer& layer, const Path& path, const LayerCost& co
           {"allocated_cells", cost.allocated_cells},
           {"programming_pj", finite_to_json(cost.programming_pj, layer.name)},
           {"breakdown_pj", breakdown_to_json(cost.energy_pj)},
-          {"loop_nest", nullptr}};
+          {"loop_nest", cost.nest ? nest_to_json(*cost.nest, layer.name) : Json(nullptr)}};
 }
 
 LayerCost read_layer_cost(const JsonNode& node) {
@@ -52,6 +67,8 @@ LayerCost read_layer_cost(const JsonNode& node) {
   cost.used_cells = node.at("used_cells").integer(0);
   cost.allocated_cells = node.at("allocated_cells").integer(0);
   cost.programming_pj = node.at("programming_pj").number();
+  if (const auto nest = node.find("loop_nest"))
+    cost.nest = read_nest(*nest);
   return cost;
 }
 

@@ -42,7 +42,8 @@ Json candidates_to_json(const RunRecord& record) {
                     {"kind", c.kind},
                     {"layers", paths},
                     {"totals", totals_to_json(c.totals)},
-                    {"accuracy", accuracy_to_json(c.accuracy)}});
+                    {"accuracy", accuracy_to_json(c.accuracy)},
+                    {"levels", levels_to_json(c.levels)}});
   }
   return list;
 }
@@ -61,6 +62,8 @@ std::vector<Candidate> read_candidates(const JsonNode& node, const ir::Workload&
       layers.fail_expected(fmt::format("none or the workload's {}", workload.layers.size()));
     c.totals = read_totals(item.at("totals"));
     c.accuracy = read_accuracy(item.at("accuracy"));
+    if (const auto levels = item.find("levels"))
+      c.levels = read_levels(*levels);
     list.push_back(std::move(c));
   }
   return list;

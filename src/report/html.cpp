@@ -92,6 +92,11 @@ std::vector<Section> sections(const Page& page) {
        "Per image. The parts add up to the total; programming the tiles, which happens once, is "
        "not part of it.",
        energy_body(page)},
+      {"levels", "Where the array's energy goes",
+       "Per image, by level of the memory hierarchy, inner to outer, before and after. \"other\" "
+       "is "
+       "what no loop nest accounts for: operations without weights, biases, rescaling.",
+       detail::levels_table(page)},
       {"drift", "Accuracy after programming",
        "Analog conductances drift. Mean ± one standard deviation over programmed chips; digital "
        "mappings do not change.",

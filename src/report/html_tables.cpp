@@ -262,6 +262,49 @@ std::string layer_table(const Page& page) {
   return out + std::string(kCloseTable);
 }
 
+std::string levels_table(const Page& page) {
+  // The widest baseline that people know, then the chosen mapping.
+  std::vector<const plan::Candidate*> shown;
+  for (const std::string_view label : {"int16", "int8"}) {
+    const plan::Candidate* baseline = find_label(page, label);
+    if (baseline != nullptr && !baseline->levels.empty())
+      shown.push_back(baseline);
+  }
+  const bool has_chosen = !page.candidates.empty() && page.candidates.front().kind == "chosen";
+  if (has_chosen && !page.candidates.front().levels.empty())
+    shown.push_back(&page.candidates.front());
+  if (shown.empty())
+    return "";
+  std::vector<std::string> names;
+  for (const plan::Candidate* candidate : shown) {
+    for (const plan::LevelEnergy& level : candidate->levels) {
+      if (std::find(names.begin(), names.end(), level.name) == names.end())
+        names.push_back(level.name);
+    }
+  }
+  std::string out = "<div class=\"scroll\"><table><thead><tr><th>place</th>";
+  for (const plan::Candidate* candidate : shown) {
+    out += fmt::format("<th class=\"n\">{}</th><th class=\"n\">share</th>",
+                       escape_html(candidate->label));
+  }
+  out += "</tr></thead><tbody>";
+  for (const std::string& name : names) {
+    out += "<tr>" + text_cell(name);
+    for (const plan::Candidate* candidate : shown) {
+      double pj = 0;
+      for (const plan::LevelEnergy& level : candidate->levels)
+        pj += level.name == name ? level.energy_pj : 0;
+      const double total = candidate->totals.energy_pj;
+      out += number_cell(energy(pj)) + number_cell(percent(total > 0 ? pj / total : 0, 1));
+    }
+    out += "</tr>";
+  }
+  out += "<tr class=\"total\"><td>total</td>";
+  for (const plan::Candidate* candidate : shown)
+    out += number_cell(energy(candidate->totals.energy_pj)) + number_cell("");
+  return out + "</tr>" + std::string(kCloseTable);
+}
+
 std::string constants_table(const Page& page) {
   const auto& constants = page.record.constants;
   if (constants.empty())

@@ -42,6 +42,27 @@ void RandomSearch::restore(const nlohmann::ordered_json& state) {
   round_ = read_count(state, "round");
 }
 
+ListSearch::ListSearch(std::vector<Genome> points, std::int64_t batch)
+    : points_(std::move(points)), batch_(batch) {}
+
+std::vector<Genome> ListSearch::ask() {
+  const auto count = static_cast<std::int64_t>(points_.size());
+  return {points_.begin() + std::min(next_, count),
+          points_.begin() + std::min(next_ + batch_, count)};
+}
+
+void ListSearch::tell(std::span<const Evaluation> values) {
+  next_ += static_cast<std::int64_t>(values.size());
+}
+
+nlohmann::ordered_json ListSearch::state() const {
+  return {{"next", next_}};
+}
+
+void ListSearch::restore(const nlohmann::ordered_json& state) {
+  next_ = read_count(state, "next");
+}
+
 ExhaustiveSearch::ExhaustiveSearch(SearchSpace space, std::int64_t batch, std::int64_t most)
     : space_(std::move(space)), batch_(batch) {
   if (space_.size() > most) {

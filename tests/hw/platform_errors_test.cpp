@@ -57,7 +57,7 @@ INSTANTIATE_TEST_SUITE_P(
              "name, node, tile, dac_bits, adc_bits, noise_preset, mvm, accumulate, program_cell)"},
         Case{"unknown_kind", "kind: analog", "kind: analogue",
              "p.yaml:5:11: units[0].kind: unknown kind 'analogue'; did you mean 'analog'? (known: "
-             "analog, digital)"},
+             "analog, digital, spatial)"},
         Case{"no_kind", "kind: analog\n    name: pcm", "name: pcm",
              "p.yaml:5:5: units[0]: missing key 'kind': `analog` or `digital`"},
         Case{"no_unit_of_measure", "latency: 40 ns", "latency: 40",
@@ -132,7 +132,7 @@ TEST(PlatformErrors, AtLeastOneUnit) {
                      "GB/s}\nglue: {node: 14 nm, operation: 1 pJ, conversion: 1 pJ, "
                      "operations_per_ns: 1}\n"),
             "p.yaml:4:8: units: found an empty list; allowed: list of map with `kind` `analog` or "
-            "`digital` (at least 1)\n"
+            "`digital` or `spatial` (at least 1)\n"
             "p.yaml:5:11: memories: found an empty list; allowed: list of memory (at least 1)");
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Golden tests of the shipped platforms; the figures are published ones unless they say otherwise.
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -60,8 +61,10 @@ TEST(Presets, EveryConstantStatesItsSource) {
   for (const std::string& name : preset_names({hardware_folder()})) {
     for (const Provenance& row : provenance(preset(name))) {
       EXPECT_NE(row.source, "") << name << ": " << row.path;
-      // A capacity is chosen, not estimated; all else is uncertain.
-      if (!row.path.ends_with(".capacity")) {
+      // A capacity is chosen, not estimated, and energy tables of arrays are published without
+      // bounds; all else is uncertain.
+      const bool of_table = row.source.find("energies per vector access") != std::string::npos;
+      if (!row.path.ends_with(".capacity") && !of_table) {
         EXPECT_GT(row.plus_minus, 0) << name << ": " << row.path;
       }
     }
@@ -127,6 +130,10 @@ TEST(Presets, DigitalEnergiesFollowTheStatedScaling) {
   const double int4x8_mul = int8_mul / 0.2 * (0.002994791667 * product + 0.001041666667 * 6);
   for (const std::string name : {"hermes", "ibm_hybrid"}) {
     const Platform platform = preset(name);
+    const bool has_npu = std::any_of(platform.units.begin(), platform.units.end(),
+                                     [](const Unit& unit) { return hw::name(unit) == "npu"; });
+    if (!has_npu)
+      continue;  // arrays: spatial_test.cpp
     const auto& npu = std::get<DigitalUnit>(find_unit(platform, "npu"));
     const auto near = [](double expected) {
       return ::testing::DoubleNear(expected, expected / 100);

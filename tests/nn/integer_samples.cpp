@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For integer_ort_test.py: reads ONNX files and, with every layer in 8, 4 and 2 bits, writes the
+// For integer_ort_test.py: reads ONNX files and, with every layer in 2 to 8 bits, writes the
 // QDQ file (NAME.int8.onnx, …) and what the integer executor computes for a random input
 // (NAME.int8.npz: in_*, out_*).
 //
@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
     const ir::Graph graph = ir::canonicalize(onnx::import_onnx(file));
     const nn::Network network(graph, torch::kCPU);
     const std::vector<torch::Tensor> inputs = nn::random_inputs(graph);
-    for (const int bits : {8, 4, 2}) {
+    for (const int bits : {8, 7, 6, 5, 4, 3, 2}) {
       for (const bool exact : {true, false}) {
         nn::write_sample(
             graph, network, inputs, bits, exact,

@@ -33,6 +33,16 @@ Breakdown any_breakdown(Rng& rng) {
   return b;
 }
 
+// Some layers run as loop nests.
+std::optional<LayerNest> any_nest(Rng& rng) {
+  if (rng.below(2) == 0)
+    return std::nullopt;
+  return LayerNest{.cycles = any_count(rng),
+                   .gap = rng.uniform(),
+                   .levels = {{"mac", any_size(rng)}, {any_text(rng), any_size(rng)}},
+                   .mapping = any_text(rng)};
+}
+
 Path any_path(Rng& rng, std::int64_t channels) {
   const format::NumberFormat formats[] = {format::Float{16}, format::Float{32},
                                           format::Integer{4, 8}, format::Integer{8, 8},
@@ -124,6 +134,7 @@ LayerCost any_layer_cost(Rng& rng, std::size_t parts) {
   cost.used_cells = any_count(rng);
   cost.allocated_cells = any_count(rng);
   cost.programming_pj = any_size(rng);
+  cost.nest = any_nest(rng);
   return cost;
 }
 
@@ -172,7 +183,12 @@ RunRecord random_record(Rng& rng) {
   r.preprocessing = any_text(rng);
   r.settings = {{"seed", "1"}, {"strategy", "mps"}};
   for (std::uint64_t i = rng.below(3); i > 0; --i) {
-    Candidate c{any_text(rng), "front", {}, any_totals(rng), any_accuracy(rng)};
+    Candidate c{any_text(rng),
+                "front",
+                {},
+                any_totals(rng),
+                any_accuracy(rng),
+                {{"mac", any_size(rng)}, {any_text(rng), any_size(rng)}}};
     for (const ir::Layer& layer : r.workload.layers)
       c.assignment.paths.push_back(any_path(rng, layer.dims.M));
     r.candidates.push_back(c);

@@ -104,6 +104,25 @@ TEST(HtmlReport, InterruptedRunsSaySoAndLeaveOutWhatIsMissing) {
   expect_balanced(html);
 }
 
+TEST(HtmlReport, ArraysShowEnergyByLevelBeforeAndAfter) {
+  plan::RunRecord record = testing::sample_record();
+  EXPECT_THAT(html_report(record), Not(HasSubstr(section("levels"))));
+  for (plan::Candidate& candidate : record.candidates) {
+    const double pj = candidate.totals.energy_pj;
+    if (candidate.label == "int8")
+      candidate.levels = {{"mac", 0.25 * pj}, {"DRAM", 0.75 * pj}};
+    if (candidate.kind == "chosen")
+      candidate.levels = {{"mac", 0.5 * pj}, {"spad <x>", 0.5 * pj}};
+  }
+  const std::string html = html_report(record);
+  expect_balanced(html);
+  const std::size_t begin = html.find(section("levels"));
+  ASSERT_NE(begin, std::string::npos);
+  const std::string body = html.substr(begin, html.find("</section>", begin) - begin);
+  EXPECT_THAT(body, AllOf(HasSubstr("25.0 %"), HasSubstr("75.0 %"), HasSubstr("50.0 %"),
+                          HasSubstr("DRAM"), HasSubstr("spad &lt;x&gt;"), HasSubstr("int8")));
+}
+
 TEST(HtmlReport, TakesAnEmptyRecord) {
   const std::string html = html_report({});
   EXPECT_THAT(html, HasSubstr("This run is unfinished."));

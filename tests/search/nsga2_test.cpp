@@ -270,6 +270,14 @@ INSTANTIATE_TEST_SUITE_P(
                    Rng(11));
              }},
         Kind{"random", [] { return std::make_unique<RandomSearch>(choices(), 20, Rng(11)); }},
+        Kind{"list",
+             [] {
+               Rng rng(2);
+               std::vector<Genome> points;
+               for (int i = 0; i < 110; ++i)
+                 points.push_back(random_genome(choices(), rng));
+               return std::make_unique<ListSearch>(points, 20);
+             }},
         Kind{"exhaustive", [] { return std::make_unique<ExhaustiveSearch>(choices(), 20); }}),
     [](const auto& one) { return one.param.name; });
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tessera/core/expected.h"
+#include "tessera/cost/nest_costs.h"
 #include "tessera/hw/platform.h"
 #include "tessera/ir/workload.h"
 #include "tessera/plan/cost.h"
@@ -36,7 +37,7 @@ TileGrid tile_grid(const ir::LayerDims& dims, const hw::AnalogUnit& unit);
 // REQUIRES: size > 0, max > 0.
 std::vector<std::int64_t> even_split(std::int64_t size, std::int64_t max);
 
-// Energy and time of networks on a platform of analog and digital units, per image, batch 1: steps
+// Energy and time of networks on a platform, per image, batch 1: steps
 // one after another, tiles of one layer in parallel, output positions of a layer one after another
 // on its tiles. docs/cost_model.md numbers the formulas and assumptions (C1, C2, …).
 //
@@ -44,9 +45,10 @@ std::vector<std::int64_t> even_split(std::int64_t size, std::int64_t max);
 // additions. Deterministic and thread-safe; copies share the tables.
 class TiledModel {
  public:
-  // InternalError on a platform that its reader would have refused (a rate of zero, an unknown
-  // memory) and on edges that lead backwards.
-  TiledModel(ir::Workload workload, hw::Platform platform);
+  // `nests` holds the loop nests of spatial units (search/network_nests.h), one entry for each
+  // unit; a spatial unit without them runs no layer. InternalError on a platform that its reader
+  // would have refused (a rate of zero, an unknown memory) and on edges that lead backwards.
+  TiledModel(ir::Workload workload, hw::Platform platform, PlatformNests nests = {});
 
   const ir::Workload& workload() const;
   const hw::Platform& platform() const;

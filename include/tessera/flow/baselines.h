@@ -12,7 +12,8 @@
 
 namespace tessera::flow {
 
-// Formats of the platform's digital units, in its order, each once.
+// Formats of the platform's digital units, and of its spatial units those with weights as wide as
+// activations, in its order, each once.
 std::vector<format::NumberFormat> digital_formats(const hw::Platform& platform);
 // Accepts the format that digital layers take in mixed baselines: int8 where the platform offers
 // it, else its first digital format.

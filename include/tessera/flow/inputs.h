@@ -2,12 +2,15 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tessera/cost/tiled.h"
 #include "tessera/hw/platform.h"
 #include "tessera/ir/graph.h"
+#include "tessera/ir/loop_problem.h"
 #include "tessera/nn/data/dataset.h"
 #include "tessera/plan/mapping.h"
 #include "tessera/supernet/strategy.h"
@@ -22,12 +25,30 @@ struct LoadedNetwork {
 };
 LoadedNetwork load_network(const std::filesystem::path& path);
 
+// How the loop nests of layers on spatial units are found.
+struct NestSettings {
+  std::string objective = "edp";  // of parse_nest_objective()
+  ir::Grouping grouping = ir::Grouping::kAsIs;
+  int threads = 0;              // 0: one per core
+  std::filesystem::path cache;  // keeps what was found; empty: nothing is kept
+};
+// The cost model of a network on a platform. Where the platform has spatial units, their loop nests
+// are searched at all widths on offer, which takes seconds to minutes.
+cost::TiledModel make_model(const ir::Graph& graph, const hw::Platform& platform,
+                            const NestSettings& settings);
+// The platform with its spatial units narrowed down to the widths that these formats need, so that
+// fewer nests need be found.
+hw::Platform with_widths_of(hw::Platform platform, std::span<const format::NumberFormat> formats);
+
 // Puts all splits on the device.
 void move_to(nn::Dataset& data, torch::Device device);
 
 // For each layer the platform's candidate paths whose format is among `formats`
 // ("fp16,int8,analog"; "analog" is any analog format). Throws UsageError for a format that the
 // platform does not offer, with those it does; UnsupportedError when a layer is left without any.
+// Empty: where the platform has spatial units all integer formats, widest first; elsewhere
+// kUsualFormats.
+inline constexpr std::string_view kUsualFormats = "fp16,int8,int4/a8,analog";
 supernet::Space make_space(const cost::TiledModel& model, const std::string& formats);
 
 // Throws UsageError when the images' sizes or the number of classes do not fit the network, which

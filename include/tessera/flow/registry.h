@@ -30,10 +30,15 @@ struct StrategyEntry {
   SearchTraining training = SearchTraining::kSteps;
   // Throws UsageError when the method does not fit the platform.
   std::function<std::unique_ptr<supernet::Strategy>(const StrategyInputs&)> make;
+  // Searches by ask and tell: they measure many mappings under shared weights, so that members of
+  // their front are trained and measured anew (`front-size`).
+  bool asks_and_tells = false;
 };
 
 // Largest number of paths that a layer has.
 std::int64_t most_paths(const supernet::Space& space);
+// Work of training the supernetwork of all widths, in images passed forward.
+double supernet_work(const MapSettings& settings);
 
 const std::vector<StrategyEntry>& strategies();
 // Throws UsageError that lists the known ones.

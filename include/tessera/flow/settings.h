@@ -22,7 +22,7 @@ struct MapSettings {
   std::uint64_t seed = 1;
   int threads = 0;
   std::string device = "cpu";
-  std::string formats = "fp16,int8,int4/a8,analog";
+  std::string formats;
 
   double min_accuracy = 0;     // 0 to 1
   double min_analog_macs = 0;  // 0 to 1
@@ -55,6 +55,24 @@ struct MapSettings {
   std::int64_t search_steps = 0;
   double lionheart_threshold = 0.02;
   std::int64_t lionheart_patience = 5;
+  std::string objectives = "accuracy,energy";
+  std::string accuracy_by = "supernetwork";
+  std::int64_t supernet_steps = 600;
+  std::int64_t supernet_models = 4;
+  std::string supernet_file;
+  std::int64_t short_steps = 100;
+  std::int64_t compare_ways = 0;
+  std::int64_t population = 40;
+  std::int64_t evaluations = 1000;
+  std::string operators = "standard";
+  bool fixed_ends = true;
+  bool tie_shapes = false;
+  std::int64_t warm_programs = 8;
+  std::int64_t hessian_images = 256;
+  std::int64_t hessian_probes = 16;
+  std::int64_t front_size = 5;
+  std::string nest_objective = "edp";
+  std::string nest_cache;
   std::int64_t tune_steps = 300;
   double tune_rate = 0.005;
   bool trained_baselines = true;

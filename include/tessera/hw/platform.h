@@ -10,6 +10,7 @@
 
 #include "tessera/core/quantity.h"
 #include "tessera/format/number_format.h"
+#include "tessera/hw/spatial.h"
 #include "tessera/hw/strum_pe.h"
 
 namespace tessera::hw {
@@ -80,7 +81,26 @@ Expected<DigitalMode> find_mode(const DigitalUnit& unit, const format::NumberFor
 // With a StruM PE, the unit's array of PEs takes that PE's share of the stated area.
 double area_mm2(const DigitalUnit& unit);
 
-using Unit = std::variant<AnalogUnit, DigitalUnit>;
+// An array of MACs under a memory hierarchy, which runs layers as loop nests. Layers take weights
+// and inputs of any of the listed widths; what memory traffic costs follows from the nest.
+struct ArrayUnit {
+  std::string name;
+  double node_nm = 0;
+  // Files in Timeloop's form, relative to the platform's file, as load_spatial_unit() takes them.
+  std::string architecture;
+  Quantity clock_ghz;
+  std::vector<int> weight_bits;
+  std::vector<int> activation_bits;
+  int partial_sum_bits = 0;  // at all levels but the outermost; 0: as wide as the outputs
+  // One MAC whose wider operand has b bits: mac_bit2 · b² + mac_bit · b. Both 0: as `architecture`
+  // says.
+  Quantity mac_bit2_pj;
+  Quantity mac_bit_pj;
+  SpatialUnit array;  // what `architecture` holds, with the energy of MACs from above
+  bool operator==(const ArrayUnit&) const = default;
+};
+
+using Unit = std::variant<AnalogUnit, DigitalUnit, ArrayUnit>;
 std::string_view name(const Unit& unit);
 
 struct Memory {

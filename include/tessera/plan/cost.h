@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,22 @@ struct Breakdown {
   bool operator==(const Breakdown&) const = default;
 };
 
+// Energy at one place of a spatial unit: a level of its memory hierarchy, or its MACs.
+struct LevelEnergy {
+  std::string name;
+  double energy_pj = 0;
+  bool operator==(const LevelEnergy&) const = default;
+};
+
+// The loop nest that a layer runs as on a spatial unit.
+struct LayerNest {
+  std::int64_t cycles = 0;
+  double gap = 0;                   // to the proven optimum of the mapper's objective; 0: proven
+  std::vector<LevelEnergy> levels;  // inner to outer, MACs first; sum to the layer's nest
+  std::string mapping;              // in Timeloop's form
+  bool operator==(const LayerNest&) const = default;
+};
+
 // Cost of one layer on one path, per image. Cells are those of the tiles that hold the layer.
 struct LayerCost {
   Breakdown energy_pj;
@@ -43,6 +60,7 @@ struct LayerCost {
   std::int64_t used_cells = 0;
   std::int64_t allocated_cells = 0;
   double programming_pj = 0;  // once, before any inference; not part of energy_pj
+  std::optional<LayerNest> nest = std::nullopt;  // on spatial units
   bool operator==(const LayerCost&) const = default;
 };
 
@@ -86,5 +104,10 @@ struct Cost {
   Totals totals;
   bool operator==(const Cost&) const = default;
 };
+
+// Where the energy of layers on spatial units goes: their nests' levels summed by name, in the
+// order in which they come (MACs, then inner to outer), and "other", all that no nest accounts for.
+// Empty when no layer runs as a nest; else the sum is the total.
+std::vector<LevelEnergy> level_energies(const Cost& cost);
 
 }  // namespace tessera::plan

@@ -20,7 +20,8 @@ struct Candidate {
   std::string kind;   // "baseline", "front", "chosen"
   Assignment assignment;
   Totals totals;
-  std::vector<Accuracy> accuracy;  // one per time and split
+  std::vector<Accuracy> accuracy;        // one per time and split
+  std::vector<LevelEnergy> levels = {};  // level_energies() of its cost
   bool operator==(const Candidate&) const = default;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "tessera/core/rng.h"
 #include "tessera/search/ask_tell.h"
@@ -22,6 +23,21 @@ class RandomSearch final : public Searcher {
   std::int64_t batch_;
   Rng rng_;
   std::int64_t round_ = 0;
+};
+
+// The points it is given, `batch` at a time: answers of another method, measured like any search's.
+class ListSearch final : public Searcher {
+ public:
+  ListSearch(std::vector<Genome> points, std::int64_t batch);
+  std::vector<Genome> ask() override;
+  void tell(std::span<const Evaluation> values) override;
+  nlohmann::ordered_json state() const override;
+  void restore(const nlohmann::ordered_json& state) override;
+
+ private:
+  std::vector<Genome> points_;
+  std::int64_t batch_;
+  std::int64_t next_ = 0;
 };
 
 // Every point of a space of choices once, in lexicographic order, `batch` at a time.

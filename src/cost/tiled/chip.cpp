@@ -34,7 +34,10 @@ std::int64_t stored_bytes(std::int64_t elements, Encoding encoding) {
   return (elements * encoding.bits + 7) / 8;
 }
 
-Chip::Chip(const hw::Platform& platform) : platform_(&platform) {
+Chip::Chip(const hw::Platform& platform, PlatformNests nests)
+    : platform_(&platform), nests_(std::move(nests)) {
+  nests_.resize(platform.units.size());
+
   activations_ =
       &platform
            .memories[static_cast<std::size_t>(memory_index(platform, platform.activation_memory))];
@@ -89,6 +92,13 @@ double Chip::area_mm2() const {
       return static_cast<double>(u.tiles) * u.tile_area_mm2.value;
     }
     double operator()(const hw::DigitalUnit& u) const { return hw::area_mm2(u); }
+    double operator()(const hw::ArrayUnit& u) const {
+      constexpr double kMm2PerUm2 = 1e-6;
+      double um2 = u.array.mac.area_um2 * static_cast<double>(u.array.mac.instances);
+      for (const hw::StorageLevel& level : u.array.levels)
+        um2 += level.area_um2 * static_cast<double>(level.instances);
+      return um2 * kMm2PerUm2;
+    }
   };
   double sum = 0;
   for (const hw::Unit& unit : platform_->units)

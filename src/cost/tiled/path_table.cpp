@@ -160,6 +160,45 @@ Expected<PartTable> cost_part(const Chip& chip, const hw::DigitalUnit& unit, con
   return p;
 }
 
+// C15. All traffic and time are the nest's, which depends on the neighbours' widths.
+Expected<PartTable> cost_part(const Chip& chip, const hw::ArrayUnit& unit, const ir::Layer& layer,
+                              const plan::Part& part, PathTable& table) {
+  const auto* format = std::get_if<format::Integer>(&part.format);
+  const auto offers = [](const std::vector<int>& widths, int bits) {
+    return std::find(widths.begin(), widths.end(), bits) != widths.end();
+  };
+  if (format == nullptr || !offers(unit.weight_bits, format->weight_bits) ||
+      !offers(unit.activation_bits, format->activation_bits))
+    return no_such_format(layer, part, "integers of the widths that it lists");
+  if (part.channels != plan::ChannelRange{0, layer.dims.M}) {
+    return infeasible(
+        "channels",
+        fmt::format("layer {}: unit '{}' runs whole layers, not {} of {} channels", layer.name,
+                    unit.name, part.channels.end - part.channels.begin, layer.dims.M));
+  }
+  PartTable p;
+  p.nests = chip.nests(chip.unit_index(unit.name));
+  const auto index = p.nests != nullptr ? p.nests->find_layer(layer.name) : std::nullopt;
+  const int in_bits = format->activation_bits;
+  if (!index || p.nests->find(*index, {format->weight_bits, in_bits, in_bits}) == nullptr) {
+    return infeasible("path", fmt::format("layer {}: no loop nest of {} runs on unit '{}'",
+                                          layer.name, format::to_string(part.format), unit.name));
+  }
+  p.layer = *index;
+  p.weight_bits = format->weight_bits;
+  p.encoding = {.is_float = false, .bits = in_bits};
+  p.input_elements = layer.input_elements;
+  plan::LayerCost& cost = table.fixed;
+  // Biases are held as wide as the sums they are added to.
+  constexpr double kBiasBytes = 4;
+  cost.energy_pj[Component::kWeights] +=
+      static_cast<double>(layer.bias) * kBiasBytes * chip.activations().read_pj_per_byte.value;
+  cost.energy_pj[Component::kAccumulate] +=
+      static_cast<double>(layer.output_elements) * chip.platform().glue.conversion_pj.value;
+  cost.weight_bytes += (layer.weights * format->weight_bits + 7) / 8;
+  return p;
+}
+
 // C8: a split layer's outputs come together on its first part's unit in the widest encoding.
 void gather_outputs(const Chip& chip, const ir::Layer& layer, PathTable& table) {
   table.output_unit = table.parts.front().unit;
@@ -264,9 +303,36 @@ double activation_ns(const Chip& chip, const PartTable& part, Encoding source) {
   return (input_bytes + part.activation_bytes) / chip.activations().bandwidth_bytes_per_ns.value;
 }
 
+namespace {
+
+// C15: inputs move as they are stored, if that is wider than what the layer asks for.
+const NestChoice& nest_of(const PartTable& part, const Borders& borders) {
+  const int stored = borders.source.is_float ? 0 : borders.source.bits;
+  const NestWidths widths{.weights = part.weight_bits,
+                          .inputs = std::max(part.encoding.bits, stored),
+                          .outputs = borders.output.bits};
+  const NestChoice* choice = part.nests->find(part.layer, widths);
+  TESSERA_CHECK(choice != nullptr, "layer {} runs at some widths and not at {}/{}/{}", part.layer,
+                widths.inputs, widths.weights, widths.outputs);
+  return *choice;
+}
+
+}  // namespace
+
 // C13: units work at the same time, the parts of one after another, all on one activation memory.
-plan::LayerCost layer_row(const Chip& chip, const PathTable& table, Encoding source) {
+plan::LayerCost layer_row(const Chip& chip, const PathTable& table, const Borders& borders,
+                          bool with_nest) {
   plan::LayerCost cost = table.fixed;
+  if (table.parts.front().nests != nullptr) {
+    // Whole layers alone run on arrays.
+    const NestChoice& choice = nest_of(table.parts.front(), borders);
+    cost.energy_pj += choice.energy_pj;
+    cost.latency_ns += choice.latency_ns;
+    if (with_nest)
+      cost.nest = *choice.nest;
+    return cost;
+  }
+  const Encoding source = borders.source;
   std::vector<double> unit_ns(chip.unit_count(), 0);
   double traffic_ns = 0;
   for (const PartTable& part : table.parts) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tessera/core/expected.h"
+#include "tessera/cost/nest_costs.h"
 #include "tessera/hw/platform.h"
 #include "tessera/ir/workload.h"
 #include "tessera/plan/cost.h"
@@ -32,7 +33,7 @@ std::int64_t stored_bytes(std::int64_t elements, Encoding encoding);
 // A platform with its names resolved. Holds pointers into the platform, which must outlive it.
 class Chip {
  public:
-  explicit Chip(const hw::Platform& platform);
+  explicit Chip(const hw::Platform& platform, PlatformNests nests = {});
 
   const hw::Platform& platform() const { return *platform_; }
   const hw::Memory& activations() const { return *activations_; }
@@ -42,6 +43,8 @@ class Chip {
   int weight_memory_index(int unit) const { return weight_memory_[static_cast<std::size_t>(unit)]; }
   const hw::Memory& weight_memory(const hw::DigitalUnit& unit) const;
   const hw::Link& link(int from, int to) const;
+  // Of a spatial unit; null for others.
+  const LayerNests* nests(int unit) const { return nests_[static_cast<std::size_t>(unit)].get(); }
   double area_mm2() const;
 
  private:
@@ -49,6 +52,7 @@ class Chip {
   const hw::Memory* activations_ = nullptr;
   std::vector<int> weight_memory_;
   std::vector<const hw::Link*> links_;  // unit_count() squared
+  PlatformNests nests_;
 };
 
 // One part of a path, costed as far as it does not depend on the neighbours: all channels of one
@@ -64,6 +68,10 @@ struct PartTable {
   double activation_bytes = 0;    // traffic on the activation memory besides the inputs
   std::int64_t tiles = 0;         // of an analog unit
   std::int64_t stored_bytes = 0;  // weights and biases that stay in the unit's memory
+  // Of a spatial unit: its nests, and the layer and weights' width to look up there (C15).
+  const LayerNests* nests = nullptr;
+  std::size_t layer = 0;
+  int weight_bits = 0;
 };
 
 // One layer on one path.
@@ -75,6 +83,9 @@ struct PathTable {
   // Where and how the outputs lie (C8: those of a split layer are gathered).
   int output_unit = 0;
   Encoding output;
+
+  // A spatial unit writes outputs as wide as their readers want them (C15).
+  bool output_follows_readers() const { return parts.front().nests != nullptr; }
 };
 
 // "path" and "channels" as TiledModel::layer_cost() says.
@@ -101,8 +112,14 @@ struct Gathering {
 Gathering gathering(const Chip& chip, const ir::Layer& layer, const PartTable& part,
                     int output_unit, Encoding output);
 
-// The layer's row when its input is stored as `source`.
-plan::LayerCost layer_row(const Chip& chip, const PathTable& table, Encoding source);
+// How a layer's input is stored, and how its output is to be.
+struct Borders {
+  Encoding source;
+  Encoding output;
+};
+// The layer's row between these borders; `with_nest`: and the loop nest it runs as.
+plan::LayerCost layer_row(const Chip& chip, const PathTable& table, const Borders& borders,
+                          bool with_nest);
 
 // What the chosen paths (one per layer) exceed, if anything: "tiles" or "memory" (C12).
 std::optional<Infeasible> check_budgets(const Chip& chip, const ir::Workload& workload,

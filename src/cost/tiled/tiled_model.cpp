@@ -46,7 +46,7 @@ using Choice = std::vector<const PathTable*>;  // by layer
 }  // namespace
 
 struct TiledModel::Tables {
-  Tables(ir::Workload w, hw::Platform p);
+  Tables(ir::Workload w, hw::Platform p, PlatformNests nests);
 
   void check_edges() const;
   std::vector<GlueKind> find_fusion() const;
@@ -54,6 +54,7 @@ struct TiledModel::Tables {
 
   std::string_view step_name(int step) const;
   Place place_of(int step, const std::vector<Place>& places) const;
+  std::vector<int> wanted_bits(const Choice& choice) const;
   std::vector<Place> places(const Choice& choice) const;
   Encoding layer_source(std::size_t step, const std::vector<Place>& places, Encoding own) const;
   plan::GlueCost glue_row(std::size_t step, const std::vector<Place>& places) const;
@@ -77,8 +78,8 @@ struct TiledModel::Tables {
   std::int64_t macs = 0;
 };
 
-TiledModel::Tables::Tables(ir::Workload w, hw::Platform p)
-    : workload(std::move(w)), platform(std::move(p)), chip(platform) {
+TiledModel::Tables::Tables(ir::Workload w, hw::Platform p, PlatformNests nests)
+    : workload(std::move(w)), platform(std::move(p)), chip(platform, std::move(nests)) {
   check_edges();
   layer_step.resize(workload.layers.size());
   glue_step.resize(workload.glue.size());
@@ -151,6 +152,15 @@ std::vector<std::vector<PathTable>> TiledModel::Tables::cost_candidates() const 
         formats.push_back(mode.format);
       return formats;
     }
+    std::vector<format::NumberFormat> operator()(const hw::ArrayUnit& u) const {
+      std::vector<format::NumberFormat> formats;
+      for (const int weights : u.weight_bits) {
+        for (const int activations : u.activation_bits)
+          formats.push_back(
+              format::Integer{.weight_bits = weights, .activation_bits = activations});
+      }
+      return formats;
+    }
   };
   std::vector<std::vector<PathTable>> all;
   for (const ir::Layer& layer : workload.layers) {
@@ -160,6 +170,8 @@ std::vector<std::vector<PathTable>> TiledModel::Tables::cost_candidates() const 
       for (const format::NumberFormat& format : std::visit(Formats{}, unit)) {
         const plan::Path path{{plan::Part{name, format, {0, layer.dims.M}}}};
         auto table = make_path_table(chip, layer, path);
+        if (!table && std::holds_alternative<hw::ArrayUnit>(unit))
+          continue;  // no loop nest runs
         TESSERA_CHECK(table.has_value(), "{}", table.error().detail);
         const auto* analog = std::get_if<hw::AnalogUnit>(&unit);
         if (!analog || table->fixed.tiles <= analog->tiles)
@@ -180,14 +192,51 @@ Place TiledModel::Tables::place_of(int step, const std::vector<Place>& places) c
   return step < 0 ? Place{} : places[static_cast<std::size_t>(step)];
 }
 
+// C15: the widest that the readers of each step's output ask for; 8 bits where it leaves the
+// network.
+std::vector<int> TiledModel::Tables::wanted_bits(const Choice& choice) const {
+  constexpr int kOutputBits = 8;
+  constexpr int kFloatBits = 32;
+  std::vector<int> wanted(workload.order.size(), 0);
+  const auto ask = [&](int producer, int bits) {
+    if (producer >= 0) {
+      int& most = wanted[static_cast<std::size_t>(producer)];
+      most = std::max(most, bits);
+    }
+  };
+  for (const ir::Edge& edge : workload.edges) {
+    if (edge.consumer < 0)
+      ask(edge.producer, kOutputBits);
+  }
+  // Readers stand behind what they read, so that glue knows by now what is asked of it.
+  for (std::size_t step = wanted.size(); step-- > 0;) {
+    int bits = wanted[step];
+    const ir::Step& reader = workload.order[step];
+    if (reader.is_layer) {
+      bits = 0;
+      for (const PartTable& part : choice[static_cast<std::size_t>(reader.index)]->parts)
+        bits = std::max(bits, part.encoding.is_float ? kFloatBits : part.encoding.bits);
+    }
+    for (const int e : edges_into[step])
+      ask(workload.edges[static_cast<std::size_t>(e)].producer, bits);
+  }
+  return wanted;
+}
+
 // C11: glue works where its first input lies, in the widest encoding of its inputs.
 std::vector<Place> TiledModel::Tables::places(const Choice& choice) const {
   std::vector<Place> places(workload.order.size());
+  const bool follows = std::any_of(choice.begin(), choice.end(), [](const PathTable* table) {
+    return table->output_follows_readers();
+  });
+  const std::vector<int> wanted = follows ? wanted_bits(choice) : std::vector<int>();
   for (std::size_t i = 0; i < places.size(); ++i) {
     const ir::Step& step = workload.order[i];
     if (step.is_layer) {
       const PathTable& table = *choice[static_cast<std::size_t>(step.index)];
       places[i] = {table.output, table.output_unit};
+      if (table.output_follows_readers())
+        places[i].encoding.bits = table.parts.front().nests->stored_bits(wanted[i]);
       continue;
     }
     bool first = true;
@@ -304,8 +353,9 @@ Expected<plan::Totals> TiledModel::Tables::run(const Choice& choice, plan::Cost*
   };
   for (std::size_t i = 0; i < choice.size(); ++i) {
     const Encoding own = choice[i]->parts.front().encoding;
-    const plan::LayerCost row =
-        layer_row(chip, *choice[i], layer_source(layer_step[i], where, own));
+    const Borders borders{.source = layer_source(layer_step[i], where, own),
+                          .output = where[layer_step[i]].encoding};
+    const plan::LayerCost row = layer_row(chip, *choice[i], borders, rows != nullptr);
     add(row.energy_pj, row.latency_ns);
     sum.digital_weight_bytes += row.weight_bytes;
     sum.tiles += row.tiles;
@@ -348,8 +398,9 @@ Expected<plan::Totals> TiledModel::Tables::run(const Choice& choice, plan::Cost*
   return sum;
 }
 
-TiledModel::TiledModel(ir::Workload workload, hw::Platform platform)
-    : tables_(std::make_shared<const Tables>(std::move(workload), std::move(platform))) {}
+TiledModel::TiledModel(ir::Workload workload, hw::Platform platform, PlatformNests nests)
+    : tables_(std::make_shared<const Tables>(std::move(workload), std::move(platform),
+                                             std::move(nests))) {}
 
 const ir::Workload& TiledModel::workload() const {
   return tables_->workload;
@@ -370,7 +421,8 @@ Expected<plan::LayerCost> TiledModel::layer_cost(std::size_t index, const plan::
   const auto table = make_path_table(tables_->chip, tables_->workload.layers.at(index), path);
   if (!table)
     return tl::unexpected(table.error());
-  return layer_row(tables_->chip, *table, table->parts.front().encoding);
+  const Encoding own = table->parts.front().encoding;
+  return layer_row(tables_->chip, *table, {.source = own, .output = own}, true);
 }
 
 Expected<plan::Cost> TiledModel::evaluate(const plan::Assignment& assignment) const {

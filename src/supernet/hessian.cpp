@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/supernet/hessian.h"
+
+#include <algorithm>
+#include <map>
+
+#include <torch/autograd.h>
+#include <torch/types.h>
+
+#include "tessera/core/error.h"
+#include "tessera/nn/quant/quantize.h"
+#include "tessera/search/multiple_choice_knapsack.h"
+
+namespace tessera::supernet {
+namespace {
+
+using nn::Tensor;
+
+// Float arithmetic that keeps each layer's input, to ask for its gradient later.
+class InputKeeper final : public nn::LayerRunner {
+ public:
+  explicit InputKeeper(std::size_t layers) : inputs_(layers) {}
+  Tensor run(const nn::LayerCall& call) override {
+    // Where no weight stands before it, an input has no gradient of its own accord.
+    const Tensor x = call.x.requires_grad() ? call.x : call.x.detach().requires_grad_(true);
+    inputs_.at(call.layer) = x;
+    return nn::apply_layer(call.op, x, call.weight, call.bias);
+  }
+  const std::vector<Tensor>& inputs() const { return inputs_; }
+
+ private:
+  std::vector<Tensor> inputs_;
+};
+
+// Drawn on the host, so that they are the same on every device.
+Tensor random_signs(const Tensor& like, Rng rng) {
+  Tensor signs = torch::empty(like.sizes(), torch::kFloat32);
+  float* const values = signs.data_ptr<float>();
+  std::uint64_t bits = 0;
+  for (std::int64_t i = 0; i < signs.numel(); ++i, bits >>= 1) {
+    if (i % 64 == 0)
+      bits = rng.next_u64();
+    values[i] = (bits & 1) != 0 ? 1.0F : -1.0F;
+  }
+  return signs.to(like.device());
+}
+
+constexpr std::int64_t kBatch = 64;
+
+}  // namespace
+
+std::vector<Curvature> curvature(const nn::Network& start, const nn::Dataset& data,
+                                 const nn::Preprocessing& preprocessing,
+                                 const HessianOptions& options, const Rng& rng) {
+  const nn::Network network = start.clone();
+  std::vector<Tensor> weights;
+  for (const nn::LayerParameters& layer : network.layers())
+    weights.push_back(layer.weight.requires_grad_(true));
+  const nn::Split part = nn::take(data.train, options.images);
+  std::vector<Curvature> sums(weights.size());
+  for (std::int64_t begin = 0; begin < part.size(); begin += kBatch) {
+    const std::int64_t end = std::min(begin + kBatch, part.size());
+    const Tensor x = nn::normalize(part.images.slice(0, begin, end), preprocessing);
+    InputKeeper keeper(weights.size());
+    const Tensor logits = network.forward(x, keeper);
+    // Summed over images, so that each one's gradient in its own inputs is at its scale.
+    const Tensor loss =
+        at::cross_entropy_loss(logits, part.labels.slice(0, begin, end), {}, at::Reduction::Sum);
+    const auto input_gradients = torch::autograd::grad({loss}, keeper.inputs(), {}, true);
+    for (std::size_t i = 0; i < sums.size(); ++i)
+      sums[i].input_trace += input_gradients[i].square().sum().item<double>();
+    const auto gradients = torch::autograd::grad({loss}, weights, {}, true, true);
+    for (std::int64_t probe = 0; probe < options.probes; ++probe) {
+      const Rng draw =
+          rng.split(static_cast<std::uint64_t>(begin)).split(static_cast<std::uint64_t>(probe));
+      std::vector<Tensor> signs;
+      Tensor product = torch::zeros({}, loss.options());
+      for (std::size_t i = 0; i < weights.size(); ++i) {
+        signs.push_back(random_signs(weights[i], draw.split(i)));
+        product = product + (gradients[i] * signs[i]).sum();
+      }
+      const auto curved = torch::autograd::grad({product}, weights, {}, true);
+      for (std::size_t i = 0; i < sums.size(); ++i)
+        sums[i].weight_trace +=
+            (curved[i] * signs[i]).sum().item<double>() / static_cast<double>(options.probes);
+    }
+  }
+  for (Curvature& sum : sums) {
+    sum.weight_trace /= static_cast<double>(part.size());
+    sum.input_trace /= static_cast<double>(part.size());
+  }
+  return sums;
+}
+
+std::vector<std::vector<double>> predicted_losses(const Problem& problem,
+                                                  const std::vector<Curvature>& curvatures) {
+  const torch::NoGradGuard no_grad;
+  std::vector<std::vector<double>> losses;
+  for (std::size_t layer = 0; layer < problem.space.size(); ++layer) {
+    const Tensor& weight = problem.network.layers()[layer].weight;
+    const Curvature& bend = curvatures.at(layer);
+    auto& row = losses.emplace_back();
+    std::map<int, double> weight_errors;  // by bits
+    for (const plan::Path& path : problem.space[layer]) {
+      double loss = 0;
+      for (const plan::Part& part : path.parts) {
+        const auto* integer = std::get_if<format::Integer>(&part.format);
+        if (integer == nullptr)
+          continue;
+        const auto [error, is_new] = weight_errors.try_emplace(integer->weight_bits, 0);
+        if (is_new) {
+          const Tensor rounded = nn::fake_quantize(
+              weight, nn::weight_code(weight, integer->weight_bits, nn::RangeMethod::kMse));
+          error->second = (rounded - weight).square().sum().item<double>();
+        }
+        const nn::RangeObserver& seen = problem.ranges[layer];
+        const plan::AffineCode code = nn::activation_code(seen, integer->activation_bits, {});
+        const double input_error =
+            seen.mse(code.scales[0], code.zero_points[0], code.low, code.high);
+        // A saddle's negative trace would reward errors.
+        loss += 0.5 * std::max(bend.weight_trace, 0.0) / static_cast<double>(weight.numel()) *
+                    error->second +
+                0.5 * bend.input_trace * input_error;
+      }
+      row.push_back(loss);
+    }
+  }
+  return losses;
+}
+
+std::vector<Choice> integer_program_choices(const Problem& problem, const Space& space,
+                                            const std::vector<std::vector<double>>& losses,
+                                            std::int64_t budgets) {
+  search::Knapsack knapsack;
+  double least = 0;
+  double most = 0;
+  for (std::size_t layer = 0; layer < space.size(); ++layer) {
+    auto& group = knapsack.groups.emplace_back();
+    double cheapest = 0;
+    double dearest = 0;
+    for (const plan::Path& path : space[layer]) {
+      const auto& known = problem.space[layer];
+      const auto index =
+          static_cast<std::size_t>(std::find(known.begin(), known.end(), path) - known.begin());
+      const auto cost = problem.model.layer_cost(layer, path);
+      TESSERA_CHECK(cost.has_value(), "layer {}: {}", layer, cost.error().detail);
+      const double energy_pj = cost->energy_pj.total();
+      cheapest = group.empty() ? energy_pj : std::min(cheapest, energy_pj);
+      dearest = std::max(dearest, energy_pj);
+      group.push_back({.loss = losses[layer].at(index), .costs = {energy_pj}});
+    }
+    least += cheapest;
+    most += dearest;
+  }
+  std::vector<Choice> choices;
+  for (std::int64_t k = 0; k < budgets; ++k) {
+    // The least itself could be missed by rounding.
+    const double share =
+        static_cast<double>(k) / static_cast<double>(std::max<std::int64_t>(budgets - 1, 1));
+    knapsack.budgets = {least + share * (most - least) + 1e-9 * most};
+    const auto solution = search::solve_multiple_choice_knapsack(knapsack);
+    TESSERA_CHECK(solution.has_value(), "{}", solution.error().detail);
+    if (std::find(choices.begin(), choices.end(), solution->choice) == choices.end())
+      choices.push_back(solution->choice);
+  }
+  return choices;
+}
+
+}  // namespace tessera::supernet
