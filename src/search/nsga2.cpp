@@ -98,7 +98,7 @@ std::vector<Genome> Nsga2::first_generation() const {
   std::set<Genome> known;
   const auto size = static_cast<std::size_t>(options_.population);
   for (const Genome& genome : options_.start) {
-    if (genomes.size() < size && known.insert(genome).second)
+    if (known.insert(genome).second)
       genomes.push_back(genome);
   }
   while (genomes.size() < size) {

@@ -306,6 +306,17 @@ TEST(Nsga2, StartsFromWhatItIsGiven) {
   EXPECT_NE(asked[2], low) << "a start given twice counts once";
 }
 
+TEST(Nsga2, AsksForEveryStartAndKeepsAPopulation) {
+  Nsga2 nsga2(choices(), {.population = 2, .start = {Genome(7, 0), Genome(7, 4), Genome(7, 2)}},
+              Rng(1));
+  EXPECT_EQ(nsga2.ask().size(), 3u);
+  search_for(nsga2, 1, [](const Genome& x) { return Evaluation{{-x[0]}}; });
+  ASSERT_EQ(nsga2.population().size(), 2u);
+  EXPECT_EQ(nsga2.population()[0].genome, Genome(7, 4));
+  EXPECT_EQ(nsga2.population()[1].genome, Genome(7, 2));
+  EXPECT_EQ(nsga2.ask().size(), 2u);
+}
+
 TEST(Nsga2, DrawsNoPointTwiceWhereThereAreOthers) {
   SearchSpace small{{ChoiceVariable{4}, ChoiceVariable{4}, ChoiceVariable{4}}};
   Nsga2 nsga2(small, {.population = 10}, Rng(3));

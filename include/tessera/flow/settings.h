@@ -67,7 +67,7 @@ struct MapSettings {
   std::string operators = "standard";
   bool fixed_ends = true;
   bool tie_shapes = false;
-  std::int64_t warm_programs = 8;
+  std::int64_t warm_programs = 40;
   std::int64_t hessian_images = 256;
   std::int64_t hessian_probes = 16;
   std::int64_t front_size = 5;

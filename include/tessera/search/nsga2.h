@@ -34,7 +34,7 @@ struct Nsga2Options {
   double crossover_index = 15;     // of simulated binary crossover; larger: closer to the parents
   double mutations = 1;            // expected number per offspring
   double mutation_index = 20;      // of polynomial mutation
-  std::vector<Genome> start = {};  // of the first population; the rest is drawn uniformly
+  std::vector<Genome> start = {};  // asked first, however many; drawn uniformly up to `population`
   std::optional<plan::Point> crowding_scale = std::nullopt;  // of kKlhufek2024
 };
 
