@@ -67,11 +67,11 @@ class AskTellRun {
                                        .uniform = uniform,
                                        .programs = programs,
                                        .rng = problem.rng.split("searcher")});
-    restore();
   }
 
   Solution run() {
     if (accuracy_->prepare(observer_, options_.prepare_share)) {
+      restore();
       while (asked_ < options_.evaluations && observer_.keep_going() && generation()) {
       }
       if (observer_.keep_going() && options_.comparison.mappings > 0)

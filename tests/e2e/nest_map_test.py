@@ -10,11 +10,13 @@ import time
 import harness
 
 DATA = "npz:data.npz"
-SETTINGS = ["--strategy", "nsga2", "--objectives", "accuracy,energy", "--formats",
-            "int8,int8/a4,int4/a8,int4", "--batch", 50, "--supernet-steps", 8, "--population", 12,
-            "--evaluations", 60, "--selection-images", 50, "--tune-steps", 6, "--front-size", 3,
-            "--calibration-images", 200, "--threads", 2, "--nest-cache", "nests.json",
-            "--warm-programs", 3, "--hessian-images", 50, "--hessian-probes", 2]
+# Few steps and two widths far apart, so that widths are worth trading on so easy a task.
+SETTINGS = {"--strategy": "nsga2", "--objectives": "accuracy,energy",
+            "--formats": "int8,int8/a2,int2/a8,int2", "--fixed-ends": "false", "--batch": 50,
+            "--supernet-steps": 2, "--population": 12, "--evaluations": 60,
+            "--selection-images": 60, "--tune-steps": 6, "--front-size": 3,
+            "--calibration-images": 200, "--threads": 2, "--nest-cache": "nests.json",
+            "--warm-programs": 3, "--hessian-images": 50, "--hessian-probes": 2}
 
 
 def front_of(path):
@@ -31,9 +33,9 @@ class NestMap(harness.Case):
         assert code == 0, err
 
     @staticmethod
-    def command(out, *more):
-        return ["map", "net.onnx", "--hardware", "eyeriss_like", "--data", DATA, *SETTINGS, *more,
-                "--out", out]
+    def command(out, more=None, hardware="eyeriss_like"):
+        options = [text for pair in (SETTINGS | (more or {})).items() for text in pair]
+        return ["map", "net.onnx", "--hardware", hardware, "--data", DATA, *options, "--out", out]
 
     def assert_same_run(self, folder):
         names = ["mapping.json", "run.json"]
@@ -54,8 +56,10 @@ class NestMap(harness.Case):
                 self.assertFalse(dominates, (a, b))
 
     def test_members_are_whole_mappings_with_their_nests(self):
-        self.assertEqual(sorted(os.listdir(self.path("run", "front"))), ["1", "2", "3"])
-        for k in "123":
+        found = len(front_of(self.path("run", "front.csv")))
+        members = [str(k + 1) for k in range(min(3, found))]
+        self.assertEqual(sorted(os.listdir(self.path("run", "front"))), members)
+        for k in members:
             self.assertEqual(sorted(os.listdir(self.path("run", "front", k))),
                              ["mapping.json", "model.onnx", "model.safetensors"])
             mapping = harness.stable(self.path("run", "front", k, "mapping.json"))
@@ -97,8 +101,8 @@ class NestMap(harness.Case):
         run = harness.stable(self.path("run", "run.json"))
         rows = {row["label"]: row for row in run["candidates"]}
         self.assertEqual([label for label in rows if label.endswith(", trained")],
-                         ["int4, trained", "int8, trained"])
-        for width in ("int4", "int8"):
+                         ["int2, trained", "int8, trained"])
+        for width in ("int2", "int8"):
             trained = rows[f"{width}, trained"]
             self.assertEqual(trained["totals"], rows[width]["totals"])
             self.assertEqual({row["split"] for row in trained["accuracy"]}, {"validation", "test"})
@@ -120,31 +124,30 @@ class NestMap(harness.Case):
         self.assert_same_run("killed")
 
     def test_one_supernetwork_serves_both_machines(self):
-        shared = ["--supernet-file", "shared.safetensors", "--evaluations", 12]
-        self.ok(*self.command("first", *shared))
+        shared = {"--supernet-file": "shared.safetensors", "--evaluations": 12}
+        self.ok(*self.command("first", shared))
         before = os.stat(self.path("shared.safetensors")).st_mtime_ns
-        command = self.command("second", *shared)
-        command[command.index("eyeriss_like")] = "simba_like"
-        self.ok(*command)
+        self.ok(*self.command("second", shared, hardware="simba_like"))
         self.assertEqual(os.stat(self.path("shared.safetensors")).st_mtime_ns, before)
-        code, _, err = harness.run(*self.command("third", *shared, "--supernet-steps", 9),
+        code, _, err = harness.run(*self.command("third", shared | {"--supernet-steps": 9}),
                                    cwd=self.folder)
         self.assertEqual(code, 2)
         self.assertIn("holds no shared weights of this network", err)
 
     def test_all_ways_to_search_and_to_measure(self):
-        for more in (["--strategy", "random"], ["--strategy", "two-step"], ["--strategy", "hawq"],
-                     ["--tie-shapes", "true"], ["--accuracy-by", "calibrated"],
-                     ["--operators", "klhufek"],
-                     ["--accuracy-by", "short-training", "--short-steps", 2],
-                     ["--objectives", "accuracy,edp,memory"]):
-            out = "ways" + "".join(more[:2]).replace(",", "")
-            self.ok(*self.command(out, *more, "--evaluations", 12, "--front-size", 1))
+        for more in ({"--strategy": "random"}, {"--strategy": "two-step"}, {"--strategy": "hawq"},
+                     {"--tie-shapes": "true"}, {"--fixed-ends": "true"},
+                     {"--accuracy-by": "calibrated"}, {"--operators": "klhufek"},
+                     {"--accuracy-by": "short-training", "--short-steps": 2},
+                     {"--objectives": "accuracy,edp,memory"}):
+            out = "-".join(["ways", *(name + str(more[name]) for name in more)]).replace(",", "-")
+            self.ok(*self.command(out, more | {"--evaluations": 12, "--front-size": 1,
+                                               "--trained-baselines": "false"}))
             self.assertEqual(harness.stable(self.path(out, "run.json"))["status"], "done")
 
     def test_ways_to_measure_are_compared(self):
-        self.ok(*self.command("ranks", "--evaluations", 12, "--front-size", 1, "--compare-ways", 6,
-                              "--short-steps", 2))
+        self.ok(*self.command("ranks", {"--evaluations": 12, "--front-size": 1,
+                                        "--compare-ways": 6, "--short-steps": 2}))
         trace = [row for row in harness.stable(self.path("ranks", "run.json"))["trace"]
                  if row["phase"] == "ranks"]
         taus = [row for row in trace if row["quantity"].startswith("kendall")]
@@ -154,16 +157,16 @@ class NestMap(harness.Case):
             self.assertTrue(-1 <= row["value"] <= 1)
 
     def test_mistakes_are_named(self):
-        for more, message in ((["--objectives", "accuracy,speed"], "speed"),
-                              (["--objectives", "energy"], "two or more"),
-                              (["--accuracy-by", "guess"], "guess"),
-                              (["--operators", "odd"], "odd"),
-                              (["--population", 3], "an even number"),
-                              (["--strategy", "exhaustive"], "allowed: at most 60"),
-                              (["--nest-objective", "speed"], "speed"),
-                              (["--formats", "fp16"], "fp16")):
-            code, _, err = harness.run(*self.command("mistake", *more), cwd=self.folder)
-            self.assertEqual(code, 2, more)
+        for option, value, message in (("--objectives", "accuracy,speed", "speed"),
+                                       ("--objectives", "energy", "two or more"),
+                                       ("--accuracy-by", "guess", "guess"),
+                                       ("--operators", "odd", "odd"),
+                                       ("--population", 3, "an even number"),
+                                       ("--strategy", "exhaustive", "allowed: at most 60"),
+                                       ("--nest-objective", "speed", "speed"),
+                                       ("--formats", "fp16", "fp16")):
+            code, _, err = harness.run(*self.command("mistake", {option: value}), cwd=self.folder)
+            self.assertEqual(code, 2, (option, value))
             self.assertIn(message, err)
 
 
