@@ -2,10 +2,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "tessera/core/hash.h"
+#include "tessera/flow/inputs.h"
 #include "tessera/ir/passes.h"
 #include "tessera/ir/workload.h"
-#include "tessera/onnx/import.h"
 #include "tessera/report/table.h"
 
 #include "commands.h"
@@ -151,11 +150,13 @@ Inspection inspect(const std::string& file) {
   Inspection found{.file = file,
                    .sha256 = {},
                    .canonical_hash = {},
-                   .graph = ir::canonicalize(onnx::import_onnx(file)),
+                   .graph = {},
                    .workload = {},
                    .unknown = {},
                    .unsized = {}};
-  found.sha256 = sha256_file(file);
+  flow::LoadedNetwork network = flow::look_at_network(file);
+  found.graph = std::move(network.graph);
+  found.sha256 = std::move(network.file.sha256);
   found.canonical_hash = ir::canonical_hash(found.graph);
   found.workload = ir::understood_workload(found.graph);
   found.unknown = ir::unknown_operators(found.graph);

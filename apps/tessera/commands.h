@@ -17,5 +17,6 @@ Command add_export(CLI::App& app);
 Command add_report(CLI::App& app);
 Command add_list(CLI::App& app);
 Command add_config(CLI::App& app);
+Command add_completion(CLI::App& app);
 
 }  // namespace tessera::cli

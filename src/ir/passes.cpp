@@ -79,6 +79,7 @@ class Editor {
   Graph finish() const {
     Graph result;
     result.metadata = graph_.metadata;
+    result.batched = graph_.batched;
     std::vector<bool> used(graph_.values().size());
     const auto use = [&](const std::vector<ValueId>& ids) {
       for (const ValueId id : ids)

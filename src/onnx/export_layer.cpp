@@ -213,14 +213,14 @@ std::string LayerWriter::quantized_input(const ir::Node& layer, const plan::Affi
 
 std::string LayerWriter::dequantize(const ir::Node& layer, const std::string& part,
                                     const std::string& codes, const std::vector<float>& scales,
-                                    const Tensor& zero_points, std::int64_t axis) {
+                                    const std::string& zero_points, std::int64_t axis) {
   const std::string stem = layer.name + "/" + part;
   const std::string output = writer_.value_name(stem + "_dequantized");
   NodeWriter node = writer_.add_node(
       "DequantizeLinear", writer_.node_name(stem + "/DequantizeLinear"),
       {codes,
        writer_.add_initializer(stem + "_scale", Tensor::from(shape_for(scales.size()), scales)),
-       writer_.add_initializer(stem + "_zero_point", zero_points)},
+       zero_points},
       output);
   if (scales.size() > 1)
     node.set("axis", axis);
@@ -244,9 +244,17 @@ std::string LayerWriter::quantized_weight(const ir::Node& layer, const plan::Pat
     codes[i] = zero + round_to_code(weight[i], code.scales[which], low - zero, highest[m] - zero);
   }
   const Tensor integers = in_place(layer, stored(code, *value.shape, codes));
-  return dequantize(layer, "weight", writer_.add_initializer(value.name + "_quantized", integers),
-                    code.scales, stored(code, shape_for(code.scales.size()), code.zero_points),
-                    is_turned(layer) ? 1 : 0);
+  // X10
+  const bool four_bits = has_four_bits_ && code.low >= -8 && code.high <= 7;
+  const auto write = [&](const std::string& name, const Tensor& tensor) {
+    return four_bits ? writer_.add_four_bit_initializer(name, tensor)
+                     : writer_.add_initializer(name, tensor);
+  };
+  const std::string zero_points =
+      write(layer.name + "/weight_zero_point",
+            stored(code, shape_for(code.scales.size()), code.zero_points));
+  return dequantize(layer, "weight", write(value.name + "_quantized", integers), code.scales,
+                    zero_points, is_turned(layer) ? 1 : 0);
 }
 
 // X4
@@ -268,7 +276,9 @@ std::string LayerWriter::quantized_bias(const ir::Node& layer,
   return dequantize(
       layer, "bias",
       writer_.add_initializer(value.name + "_quantized", Tensor::from(*value.shape, codes)), scales,
-      Tensor::from(shape_for(zeros.size()), zeros), 0);
+      writer_.add_initializer(layer.name + "/bias_zero_point",
+                              Tensor::from(shape_for(zeros.size()), zeros)),
+      0);
 }
 
 }  // namespace tessera::onnx

@@ -14,6 +14,8 @@ DATA = "npz:data.npz"
 SETTINGS = ["--strategy", "mps", "--batch", 50, "--fair-steps", 4, "--ramp-steps", 12,
             "--rounds", 3, "--samples", 8, "--tune-steps", 10, "--chips", 2, "--test-chips", 2,
             "--test-times", "1s,1d", "--calibration-images", 200, "--threads", 2]
+# More of them by hand: TESSERA_KILLS=50.
+KILLS = int(os.environ.get("TESSERA_KILLS", "5"))
 # The fields that may differ between equal runs.
 UNSTABLE = ("timing", "command")
 
@@ -113,7 +115,7 @@ class Map(harness.Case):
 
     def test_killed_at_any_moment_it_loads_and_resumes_to_the_same_end(self):
         generator = random.Random(3)
-        for _ in range(5):
+        for _ in range(KILLS):
             process = harness.start(*self.command("killed"), cwd=self.folder)
             time.sleep(generator.uniform(1.5, 5))
             process.kill()

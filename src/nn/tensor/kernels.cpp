@@ -147,6 +147,7 @@ Tensor apply_glue(const ir::Op& op, const Inputs& in) {
                         [](const ir::Conv& o) -> Tensor { not_glue(o); },
                         [](const ir::Linear& o) -> Tensor { not_glue(o); },
                         [](const ir::BatchNorm& o) -> Tensor { not_glue(o); },
+                        [](const ir::Generic& o) -> Tensor { not_glue(o); },
                         [](const ir::Unknown& o) -> Tensor { not_glue(o); },
                     },
                     op);
