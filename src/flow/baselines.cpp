@@ -8,13 +8,21 @@
 
 namespace tessera::flow {
 
+namespace {
+
+bool is_analog(const format::NumberFormat& f) {
+  return std::holds_alternative<format::Analog>(f);
+}
+
+}  // namespace
+
 std::vector<format::NumberFormat> digital_formats(const hw::Platform& platform) {
   std::vector<format::NumberFormat> formats;
   for (const hw::Unit& unit : platform.units) {
     const auto* digital = std::get_if<hw::DigitalUnit>(&unit);
     if (digital == nullptr)
       continue;
-    for (const hw::DigitalMode& mode : digital->modes) {
+    for (const hw::DigitalMode& mode : hw::offered_modes(*digital)) {
       if (std::find(formats.begin(), formats.end(), mode.format) == formats.end()) {
         formats.push_back(mode.format);
       }
@@ -55,10 +63,18 @@ std::optional<plan::Assignment> assign(
   return assignment;
 }
 
+std::optional<plan::Assignment> ends_digital_assignment(const cost::TiledModel& model) {
+  const auto digital = fallback_digital(model.platform());
+  std::optional<plan::Assignment> ends = assign(model, is_analog, digital);
+  const std::optional<plan::Assignment> all_digital = assign(model, digital, digital);
+  if (!ends || !all_digital)
+    return std::nullopt;
+  ends->paths.front() = all_digital->paths.front();
+  ends->paths.back() = all_digital->paths.back();
+  return ends;
+}
+
 plan::Assignment uniform_assignment(const cost::TiledModel& model, const std::string& format) {
-  const auto is_analog = [](const format::NumberFormat& f) {
-    return std::holds_alternative<format::Analog>(f);
-  };
   const auto digital = fallback_digital(model.platform());
   std::vector<std::string> offered;
   for (const format::NumberFormat& f : digital_formats(model.platform())) {

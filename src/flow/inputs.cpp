@@ -98,8 +98,9 @@ supernet::Space make_space(const cost::TiledModel& model, const std::string& for
     }
   }
   std::vector<std::string> wanted;
-  for (const std::string& item : split(formats, ',')) {
-    wanted.emplace_back(trim(item));
+  for (const std::string& item : format::split_formats(formats)) {
+    const auto number = format::parse_number_format(item);
+    wanted.push_back(number ? format::to_string(*number) : item);
     if (std::find(offered.begin(), offered.end(), wanted.back()) == offered.end()) {
       throw UsageError("formats: " +
                        unknown_name("format of " + model.platform().name, wanted.back(), offered));

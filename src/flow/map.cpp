@@ -25,6 +25,7 @@
 #include "map_inputs.h"
 #include "map_outputs.h"
 #include "measurements.h"
+#include "stage_clock.h"
 
 namespace tessera::flow {
 namespace {
@@ -57,6 +58,7 @@ nn::TrainingOptions training_options(const MapSettings& settings, std::int64_t s
           .steps = steps,
           .batch = settings.batch,
           .learning_rate = rate,
+          .weight_clip = settings.weight_clip,
           .distillation = settings.distillation};
 }
 
@@ -67,6 +69,7 @@ class MapRun {
         inputs_(std::move(inputs)),
         folder_(context.out, fingerprint(settings, inputs_)),
         measurements_(folder_),
+        clock_(folder_),
         network_(inputs_.network.graph, inputs_.device),
         rng_(settings.seed),
         progress_(total_work()),
@@ -78,15 +81,15 @@ class MapRun {
 
  private:
   class StrategyObserver;
+  // A network that the strategy made from the one that came; null: that one itself.
+  using AdaptedPtr = std::shared_ptr<const supernet::Adapted>;
 
   // ---- Work, in images passed forward through the network; a backward pass counts as two. ----
   double train_work(std::int64_t steps) const {
     return static_cast<double>(steps * settings_.batch) * 4;  // forward, backward, teacher
   }
   double search_work() const {
-    std::size_t paths = 1;
-    for (const auto& layer : inputs_.space)
-      paths = std::max(paths, layer.size());
+    const std::int64_t paths = most_paths(inputs_.space);
     return static_cast<double>((settings_.fair_steps + settings_.ramp_steps) * settings_.batch) *
                (3.5 * static_cast<double>(paths)) +
            static_cast<double>(settings_.rounds * settings_.samples * settings_.selection_images *
@@ -118,6 +121,17 @@ class MapRun {
   }
   bool keep_going() const { return !interrupted(); }
 
+  const cost::TiledModel& model_of(const AdaptedPtr& adapted) const {
+    return adapted ? adapted->model : inputs_.model;
+  }
+  const std::vector<nn::RangeObserver>& ranges_of(const AdaptedPtr& adapted) const {
+    return adapted ? adapted->ranges : ranges_;
+  }
+  // Before any training of this run.
+  nn::Network start_of(const AdaptedPtr& adapted) const {
+    return adapted ? nn::Network(adapted->start, inputs_.device) : network_.clone();
+  }
+
   void start_record(const MapContext& context);
   // What the folder holds when this run has ended before.
   std::optional<plan::RunRecord> finished_record() const;
@@ -136,17 +150,19 @@ class MapRun {
   void choose();
   void tune_chosen();
   void trained_baselines();
+  void widened_baseline();
   void measure_chosen();
   nn::MappedNetwork train_mapping(const std::string& name, nn::MappedNetwork mapped,
                                   std::int64_t steps, double rate, const std::string& phase,
                                   double work);
-  void write(const nn::MappedNetwork& mapped, const std::string& status,
+  void write(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted, const std::string& status,
              std::vector<plan::Accuracy> accuracy);
 
   const MapSettings settings_;
   MapInputs inputs_;
   RunFolder folder_;
   Measurements measurements_;
+  StageClock clock_;
   nn::Network network_;  // the trained float network
   Rng rng_;
   Progress progress_;
@@ -155,6 +171,7 @@ class MapRun {
   plan::RunRecord record_;
   std::optional<supernet::Solution> solution_;
   std::optional<plan::Assignment> chosen_;
+  AdaptedPtr chosen_adapted_;
   std::optional<nn::MappedNetwork> chosen_network_;
   std::optional<Infeasible> infeasible_;
 };
@@ -195,10 +212,10 @@ class MapRun::StrategyObserver final : public supernet::Observer {
     run_.progress_.set_note(
         fmt::format("best {:.2f} % at {}", 100 * chosen.accuracy.mean,
                     format_quantity(chosen.totals.energy_pj, Dimension::kEnergy)));
-    nn::MappedNetwork mapped(network, supernet::assignment_of(run_.inputs_.space, chosen.choice),
-                             run_.inputs_.platform, run_.ranges_);
+    nn::MappedNetwork mapped(network, supernet::assignment_of(run_.inputs_.space, chosen),
+                             run_.inputs_.platform, run_.ranges_of(chosen.adapted));
     mapped.load_kernel_state(kernel_state);
-    run_.write(mapped, "running", {chosen.accuracy});
+    run_.write(mapped, chosen.adapted, "running", {chosen.accuracy});
   }
   bool checkpoint_due() override {
     if (seconds_since(last_save_) < kSecondsBetweenCheckpoints)
@@ -208,6 +225,7 @@ class MapRun::StrategyObserver final : public supernet::Observer {
   }
   void save(std::string_view name, const supernet::Checkpoint& checkpoint) override {
     run_.folder_.save(name, checkpoint);
+    run_.clock_.keep();
   }
   std::optional<supernet::Checkpoint> load(std::string_view name) override {
     return run_.folder_.load(name);
@@ -321,13 +339,15 @@ void MapRun::search() {
       .evaluation = {.images = settings_.validation_images, .chips = search_chips()},
       .rng = rng_.split("search")};
   StrategyObserver observer(*this);
-  solution_ = find_strategy(settings_.strategy).make(settings_)->run(problem, observer);
+  const StrategyInputs strategy_inputs{
+      .settings = settings_, .model = inputs_.model, .space = inputs_.space};
+  solution_ = find_strategy(settings_.strategy).make(strategy_inputs)->run(problem, observer);
   record_.sensitivity = solution_->sensitivity;
+  record_.notes.insert(record_.notes.end(), solution_->notes.begin(), solution_->notes.end());
   int number = 0;
   for (const supernet::Evaluated& member : solution_->front) {
     add_candidate(fmt::format("front {}", ++number), "front",
-                  supernet::assignment_of(inputs_.space, member.choice), member.totals,
-                  {member.accuracy});
+                  supernet::assignment_of(inputs_.space, member), member.totals, {member.accuracy});
   }
 }
 
@@ -337,9 +357,18 @@ void MapRun::choose() {
     infeasible_ = index.error();
     return;
   }
-  chosen_ = supernet::assignment_of(inputs_.space, solution_->front[*index].choice);
-  chosen_network_.emplace(*solution_->network, *chosen_, inputs_.platform, ranges_);
-  chosen_network_->load_kernel_state(solution_->kernel_state);
+  chosen_ = supernet::assignment_of(inputs_.space, solution_->front[*index]);
+  chosen_adapted_ = solution_->front[*index].adapted;
+  const auto& ranges = ranges_of(chosen_adapted_);
+  if (solution_->weights.empty()) {
+    chosen_network_.emplace(*solution_->network, *chosen_, inputs_.platform, ranges);
+    chosen_network_->load_kernel_state(solution_->kernel_state);
+  } else {
+    const supernet::Weights& own = solution_->weights.at(*index);
+    chosen_network_.emplace(own.load_into(start_of(chosen_adapted_)), *chosen_, inputs_.platform,
+                            ranges);
+    chosen_network_->load_kernel_state(own.kernels);
+  }
 }
 
 nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwork mapped,
@@ -356,6 +385,7 @@ nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwo
   }
   const auto save = [&](const nn::Trainer& now) {
     folder_.save(name, {.tensors = now.state(), .json = losses.dump()});
+    clock_.keep();
   };
   Clock::time_point last_save = Clock::now();
   mapped.train(trainer, rng, [&](const nn::Trainer& now, const torch::Tensor& loss) {
@@ -396,22 +426,39 @@ void MapRun::trained_baselines() {
     if (keep_going())
       add_baseline(label, mapped, *cost, settings_.test_baselines);
   };
+  if (chosen_adapted_)
+    widened_baseline();
   const auto digital = fallback_digital(inputs_.platform);
   const auto analog = assign(inputs_.model, is_analog, digital);
   if (!analog)
     return;
   run_baseline("analog, trained", "baseline-analog", *analog);
-  plan::Assignment ends = *analog;
-  const auto all_digital = assign(inputs_.model, digital, digital);
-  if (all_digital) {
-    ends.paths.front() = all_digital->paths.front();
-    ends.paths.back() = all_digital->paths.back();
-    run_baseline("ends digital", "baseline-ends", ends);
-  }
+  if (const auto ends = ends_digital_assignment(inputs_.model))
+    run_baseline("ends digital", "baseline-ends", *ends);
   record_.notes.push_back(
       fmt::format("'ends digital' is analog but for the first and the last layer; it and "
                   "'analog, trained' were trained with noise, {} steps of {} images.",
                   baseline_steps(), settings_.batch));
+}
+
+// Whether a gain is that of more parameters alone: the chosen mapping's network in float32, trained
+// as long as the other baselines.
+void MapRun::widened_baseline() {
+  const cost::TiledModel& model = chosen_adapted_->model;
+  const auto never = [](const NumberFormat&) { return false; };
+  const auto assignment = assign(model, is_format(format::Float{.bits = 32}), never);
+  const auto cost = assignment ? model.evaluate(*assignment) : infeasible("path", "no fp32 unit");
+  if (!cost || !keep_going())
+    return;
+  const std::string label = "fp32, widened, trained";
+  const nn::MappedNetwork mapped =
+      train_mapping("baseline-widened",
+                    nn::MappedNetwork(start_of(chosen_adapted_), *assignment, inputs_.platform,
+                                      chosen_adapted_->ranges),
+                    baseline_steps(), settings_.learning_rate, "baseline: " + label,
+                    train_work(baseline_steps()));
+  if (keep_going())
+    add_baseline(label, mapped, *cost, settings_.test_baselines);
 }
 
 void MapRun::measure_chosen() {
@@ -428,21 +475,24 @@ void MapRun::measure_chosen() {
        })) {
     accuracy.push_back(row);
   }
-  const auto cost = inputs_.model.evaluate(*chosen_);
+  const auto cost = model_of(chosen_adapted_).evaluate(*chosen_);
   TESSERA_CHECK(cost.has_value(), "the chosen mapping does not fit: {}", cost.error().detail);
   add_candidate("chosen", "chosen", *chosen_, cost->totals, accuracy);
-  write(*chosen_network_, "done", std::move(accuracy));
+  write(*chosen_network_, chosen_adapted_, "done", std::move(accuracy));
 }
 
-void MapRun::write(const nn::MappedNetwork& mapped, const std::string& status,
-                   std::vector<plan::Accuracy> accuracy) {
-  const auto cost = inputs_.model.evaluate(mapped.assignment());
+void MapRun::write(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted,
+                   const std::string& status, std::vector<plan::Accuracy> accuracy) {
+  const cost::TiledModel& model = model_of(adapted);
+  const auto cost = model.evaluate(mapped.assignment());
   TESSERA_CHECK(cost.has_value(), "a mapping to write does not fit: {}", cost.error().detail);
   plan::Mapping& mapping = record_.chosen;
-  mapping.network = inputs_.network.file;
+  mapping.network = adapted ? write_adapted(folder_.path(), *adapted, inputs_.preprocessing)
+                            : inputs_.network.file;
   mapping.platform = {.name = inputs_.platform.name, .sha256 = inputs_.platform.sha256};
   mapping.assignment = mapped.assignment();
-  mapping.workload = inputs_.model.workload();
+  mapping.workload = model.workload();
+  record_.workload = model.workload();
   mapping.cost = *cost;
   mapping.accuracy = std::move(accuracy);
   mapping.numerics = mapped.numerics();
@@ -475,9 +525,10 @@ Expected<plan::RunRecord> MapRun::run() {
   ranges_ = nn::observe_ranges(network_, inputs_.data, inputs_.preprocessing,
                                settings_.calibration_images);
   const auto timed = [&](const std::string& name, const auto& stage) {
-    const Clock::time_point begin = Clock::now();
+    clock_.start(name);
     stage();
-    record_.timing[name + "_seconds"] = seconds_since(begin);
+    clock_.stop();
+    record_.timing[name + "_seconds"] = clock_.seconds(name);
   };
   timed("baselines", [&] { post_training_baselines(); });
   timed("search", [&] { search(); });

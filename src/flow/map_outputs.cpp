@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "tessera/core/file.h"
+#include "tessera/core/hash.h"
 #include "tessera/flow/inputs.h"
 #include "tessera/onnx/export.h"
 #include "tessera/report/csv.h"
@@ -18,6 +19,21 @@ namespace {
 
 constexpr std::string_view kFirstWeights = "model.1.safetensors";
 constexpr std::string_view kSecondWeights = "model.2.safetensors";
+constexpr std::string_view kAdapted = "adapted.";
+
+ir::Graph with_preprocessing(ir::Graph graph, const nn::Preprocessing& preprocessing) {
+  graph.metadata["tessera.mean"] = fmt::format("{}", fmt::join(preprocessing.mean, ","));
+  graph.metadata["tessera.std"] = fmt::format("{}", fmt::join(preprocessing.std, ","));
+  return graph;
+}
+
+void remove_other_adapted(const std::filesystem::path& folder, const std::string& kept) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kAdapted) && name.ends_with(".onnx") && name != kept)
+      std::filesystem::remove(entry.path());
+  }
+}
 
 }  // namespace
 
@@ -34,13 +50,20 @@ std::string free_weights_name(const std::filesystem::path& folder) {
   return std::string(taken ? kSecondWeights : kFirstWeights);
 }
 
+plan::FileRef write_adapted(const std::filesystem::path& folder, const supernet::Adapted& adapted,
+                            const nn::Preprocessing& preprocessing) {
+  const std::string name = fmt::format("{}{}.onnx", kAdapted, adapted.number);
+  const std::filesystem::path path = folder / name;
+  // The same run makes the same network.
+  if (!std::filesystem::exists(path))
+    onnx::export_onnx(with_preprocessing(adapted.start, preprocessing), {}, path);
+  return {.file = name, .sha256 = sha256_file(path.string())};
+}
+
 void write_outputs(const std::filesystem::path& folder, const plan::RunRecord& record,
                    const nn::MappedNetwork& mapped, const nn::Preprocessing& preprocessing) {
   write_weights(folder / record.chosen.weights, mapped);
-  ir::Graph graph = mapped.network().to_graph();
-  graph.metadata["tessera.mean"] = fmt::format("{}", fmt::join(preprocessing.mean, ","));
-  graph.metadata["tessera.std"] = fmt::format("{}", fmt::join(preprocessing.std, ","));
-  onnx::export_onnx(graph,
+  onnx::export_onnx(with_preprocessing(mapped.network().to_graph(), preprocessing),
                     {.mapping = onnx::ExportMapping{.assignment = mapped.assignment(),
                                                     .numerics = record.chosen.numerics}},
                     folder / "model.onnx");
@@ -49,6 +72,7 @@ void write_outputs(const std::filesystem::path& folder, const plan::RunRecord& r
     if (name != record.chosen.weights)
       std::filesystem::remove(folder / name);
   }
+  remove_other_adapted(folder, record.chosen.network.file);
   write_record(folder, record);
 }
 

@@ -7,6 +7,7 @@
 
 #include "tessera/nn/train/mapped_network.h"
 #include "tessera/plan/run_record.h"
+#include "tessera/supernet/strategy.h"
 
 namespace tessera::flow {
 
@@ -19,8 +20,13 @@ inline constexpr std::string_view kFinalWeights = "model.safetensors";
 // that mapping and weights fit each other at any instant.
 std::string free_weights_name(const std::filesystem::path& folder);
 
-// Those, and the record's chosen mapping: its weights, model.onnx, then mapping.json. Weights that
-// the new mapping does not refer to are removed.
+// The network that an adapted mapping is for, as it was before training: "adapted.NUMBER.onnx",
+// written when it is first met. Named without the folder, as weights are.
+plan::FileRef write_adapted(const std::filesystem::path& folder, const supernet::Adapted& adapted,
+                            const nn::Preprocessing& preprocessing);
+
+// Those, and the record's chosen mapping: its weights, model.onnx, then mapping.json. Weights and
+// adapted networks that the new mapping does not refer to are removed.
 void write_outputs(const std::filesystem::path& folder, const plan::RunRecord& record,
                    const nn::MappedNetwork& mapped, const nn::Preprocessing& preprocessing);
 

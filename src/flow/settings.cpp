@@ -65,6 +65,9 @@ const config::Schema<MapSettings>& map_schema() {
                    "Peak rate of supernetwork and baselines."),
           optional("distillation", &S::distillation, number(ratio),
                    "Share of the loss that compares with the float network."),
+          optional("weight-clip", &S::weight_clip, number(kNotNegative),
+                   "Largest weight that training leaves, in units of the root mean square of its "
+                   "output channel; 0: no bound."),
           optional("fair-steps", &S::fair_steps, integer<std::int64_t>({.min = 0}),
                    "MPS phase 1: strict-fair steps at low strength."),
           optional("ramp-steps", &S::ramp_steps, integer<std::int64_t>({.min = 0}),
@@ -78,6 +81,22 @@ const config::Schema<MapSettings>& map_schema() {
           optional("selection-chips", &S::selection_chips,
                    integer<std::int64_t>({.min = 1, .max = 1000}),
                    "Programmed chips per sampled mapping."),
+          optional("networks", &S::networks, integer<std::int64_t>({.min = 1, .max = 100}),
+                   "MPAAS: networks that share the budget, spread in energy from the one given to "
+                   "the widest; 1: the widest alone."),
+          optional("extra-tiles", &S::extra_tiles, integer<std::int64_t>({.min = 0}),
+                   "MPAAS: tiles that wider layers may take beyond those of the network as it is."),
+          optional("extra-latency", &S::extra_latency, number(kNotNegative),
+                   "MPAAS: share by which glue and digital layers may lengthen the network's time; "
+                   "layers on tiles take no longer."),
+          optional("search-steps", &S::search_steps, integer<std::int64_t>({.min = 0}),
+                   "Training steps of searches that do not train a supernetwork; 0: as many images "
+                   "as the supernetwork would get."),
+          optional("lionheart-threshold", &S::lionheart_threshold, number(ratio),
+                   "LionHeart: most validation top-1 to lose against the digital network, 0 to 1."),
+          optional("lionheart-patience", &S::lionheart_patience,
+                   integer<std::int64_t>({.min = 1, .max = 1000}),
+                   "LionHeart: evaluations below the best before a layer's training ends."),
           optional("tune-steps", &S::tune_steps, integer<std::int64_t>({.min = 0}),
                    "Training steps of the chosen mapping."),
           optional("tune-rate", &S::tune_rate, number(kPositive), "Peak rate of that."),

@@ -102,7 +102,7 @@ TrainResult train_network(const TrainSettings& settings) {
   network.set_training(true);
   TrainResult result;
   while (!trainer.done() && !interrupted()) {
-    const torch::Tensor loss = trainer.step([&](const nn::Batch& batch) {
+    const torch::Tensor loss = trainer.recorded_step([&](const nn::Batch& batch) {
       const torch::Tensor value = trainer.loss(network.forward(batch.x, runner), batch);
       value.backward();
       return value.detach();

@@ -6,30 +6,21 @@
 #include <charconv>
 #include <optional>
 
+#include "tessera/core/text.h"
+
+#include "bits_text.h"
+
 namespace tessera::format {
 
 namespace {
 
 constexpr std::string_view kForms =
     "allowed: fp32, fp16, intW (weights and activations of W bits), intW/aA (weights of W, "
-    "activations of A bits), analog:PRESET, with W and A in 2..8 or 16";
+    "activations of A bits), analog:PRESET, strum:LOWSET,KEY=VALUE,…/aA, with W and A in 2..8 or "
+    "16";
 
 tl::unexpected<Infeasible> refuse(std::string_view text, std::string_view why) {
   return infeasible("format", fmt::format("number format '{}': {}; {}", text, why, kForms));
-}
-
-// Decimal digits only, without sign or leading zero.
-std::optional<int> parse_bits(std::string_view digits) {
-  int value = 0;
-  const char* end = digits.data() + digits.size();
-  const auto [stop, error] = std::from_chars(digits.data(), end, value);
-  if (error != std::errc{} || stop != end || digits.front() < '1' || digits.front() > '9')
-    return std::nullopt;
-  return value;
-}
-
-bool is_integer_width(int bits) {
-  return (bits >= 2 && bits <= 8) || bits == 16;
 }
 
 bool is_preset_character(char c) {
@@ -60,6 +51,19 @@ Expected<NumberFormat> parse_integer(std::string_view text) {
 
 }  // namespace
 
+std::optional<int> parse_bits(std::string_view digits) {
+  int value = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, value);
+  if (error != std::errc{} || stop != end || digits.front() < '1' || digits.front() > '9')
+    return std::nullopt;
+  return value;
+}
+
+bool is_integer_width(int bits) {
+  return (bits >= 2 && bits <= 8) || bits == 16;
+}
+
 std::string to_string(const NumberFormat& format) {
   struct Writer {
     std::string operator()(const Float& f) const { return fmt::format("fp{}", f.bits); }
@@ -69,12 +73,14 @@ std::string to_string(const NumberFormat& format) {
       return fmt::format("int{}/a{}", i.weight_bits, i.activation_bits);
     }
     std::string operator()(const Analog& a) const { return "analog:" + a.preset; }
+    std::string operator()(const Strum& s) const { return format::to_string(s); }
   };
   return std::visit(Writer{}, format);
 }
 
 Expected<NumberFormat> parse_number_format(std::string_view text) {
   constexpr std::string_view kAnalog = "analog:";
+  constexpr std::string_view kStrum = "strum:";
   if (text == "fp32")
     return Float{32};
   if (text == "fp16")
@@ -91,6 +97,12 @@ Expected<NumberFormat> parse_number_format(std::string_view text) {
     }
     return Analog{std::string(preset)};
   }
+  if (text.starts_with(kStrum)) {
+    auto scheme = parse_strum(text.substr(kStrum.size()));
+    if (!scheme)
+      return tl::unexpected(scheme.error());
+    return *scheme;
+  }
   return refuse(text, "unknown");
 }
 
@@ -99,6 +111,7 @@ int weight_bits(const NumberFormat& format) {
     int operator()(const Float& f) const { return f.bits; }
     int operator()(const Integer& i) const { return i.weight_bits; }
     int operator()(const Analog&) const { return 0; }
+    int operator()(const Strum&) const { return 8; }
   };
   return std::visit(Bits{}, format);
 }
@@ -108,8 +121,27 @@ int activation_bits(const NumberFormat& format) {
     int operator()(const Float& f) const { return f.bits; }
     int operator()(const Integer& i) const { return i.activation_bits; }
     int operator()(const Analog&) const { return 8; }
+    int operator()(const Strum& s) const { return s.activation_bits; }
   };
   return std::visit(Bits{}, format);
+}
+
+std::int64_t stored_weight_bits(const NumberFormat& format, const WeightShape& shape) {
+  if (const auto* strum = std::get_if<Strum>(&format))
+    return packed_bits(*strum, shape);
+  return shape.count() * weight_bits(format);
+}
+
+std::vector<std::string> split_formats(std::string_view text) {
+  std::vector<std::string> formats;
+  for (const std::string& piece : split(text, ',')) {
+    // A format's keys belong to it: "int8,strum:mip2q,p=0.5" are two.
+    if (!formats.empty() && piece.find('=') != std::string::npos)
+      formats.back() += "," + piece;
+    else
+      formats.emplace_back(trim(piece));
+  }
+  return formats;
 }
 
 }  // namespace tessera::format

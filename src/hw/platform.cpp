@@ -11,6 +11,81 @@
 
 namespace tessera::hw {
 
+namespace {
+
+const DigitalMode* listed_mode(const DigitalUnit& unit, const format::NumberFormat& format) {
+  const auto mode = std::find_if(unit.modes.begin(), unit.modes.end(),
+                                 [&](const DigitalMode& m) { return m.format == format; });
+  return mode == unit.modes.end() ? nullptr : &*mode;
+}
+
+// A mode of the plain PE on the StruM PE.
+DigitalMode on_strum_pe(DigitalMode mode, const StrumPeFigures& figures) {
+  mode.macs_per_cycle *= figures.rate;
+  mode.mac_pj.value *= figures.mac_energy;
+  return mode;
+}
+
+std::string mode_names(const DigitalUnit& unit) {
+  std::string names;
+  for (const DigitalMode& mode : offered_modes(unit))
+    names += (names.empty() ? "" : ", ") + format::to_string(mode.format);
+  return names;
+}
+
+}  // namespace
+
+Expected<DigitalMode> find_mode(const DigitalUnit& unit, const format::NumberFormat& format) {
+  const DigitalMode* listed = listed_mode(unit, format);
+  if (!unit.strum_pe) {
+    if (listed != nullptr)
+      return *listed;
+    return infeasible("path", fmt::format("unit '{}' does not run {}; it runs {}", unit.name,
+                                          format::to_string(format), mode_names(unit)));
+  }
+  const auto* scheme = std::get_if<format::Strum>(&format);
+  if (listed == nullptr && scheme == nullptr) {
+    return infeasible("path", fmt::format("unit '{}' does not run {}; it runs {}", unit.name,
+                                          format::to_string(format), mode_names(unit)));
+  }
+  const auto figures =
+      strum_pe_figures(*unit.strum_pe, scheme != nullptr ? std::optional(*scheme) : std::nullopt);
+  if (!figures)
+    return infeasible("path", fmt::format("unit '{}': {}", unit.name, figures.error().detail));
+  if (listed != nullptr)
+    return on_strum_pe(*listed, *figures);
+  const DigitalMode* int8 =
+      listed_mode(unit, format::Integer{.weight_bits = 8, .activation_bits = 8});
+  TESSERA_CHECK(int8 != nullptr, "unit '{}' has a StruM PE and no int8 mode", unit.name);
+  DigitalMode mode = on_strum_pe(*int8, *figures);
+  mode.format = format;
+  return mode;
+}
+
+std::vector<DigitalMode> offered_modes(const DigitalUnit& unit) {
+  if (!unit.strum_pe)
+    return unit.modes;
+  std::vector<DigitalMode> offered;
+  const auto offer = [&](const format::NumberFormat& format) {
+    if (auto mode = find_mode(unit, format))
+      offered.push_back(std::move(*mode));
+  };
+  for (const DigitalMode& mode : unit.modes)
+    offer(mode.format);
+  for (const format::Strum& scheme : unit.strum_pe->schemes)
+    offer(scheme);
+  return offered;
+}
+
+double area_mm2(const DigitalUnit& unit) {
+  if (!unit.strum_pe)
+    return unit.area_mm2.value;
+  const StrumPe& pe = *unit.strum_pe;
+  const auto figures = strum_pe_figures(pe, pe.built_for);
+  TESSERA_CHECK(figures.has_value(), "{}", figures.error().detail);
+  return unit.area_mm2.value * (1 + pe.pe_area_share.value * (figures->area - 1));
+}
+
 std::string_view name(const Unit& unit) {
   return std::visit([](const auto& held) -> std::string_view { return held.name; }, unit);
 }

@@ -35,7 +35,9 @@ Type<format::NumberFormat> digital_format() {
     }
     return format;
   };
-  return parsed<format::NumberFormat>("number format", parse, format::to_string);
+  return parsed<format::NumberFormat>(
+      "number format", parse,
+      [](const format::NumberFormat& format) { return format::to_string(format); });
 }
 
 Schema<AnalogUnit> tile_schema() {
@@ -112,6 +114,84 @@ Schema<DigitalMode> mode_schema() {
           }};
 }
 
+Type<format::Strum> strum_format() {
+  const auto parse = [](std::string_view text) -> Expected<format::Strum> {
+    constexpr std::string_view kPrefix = "strum:";
+    if (!text.starts_with(kPrefix)) {
+      return infeasible("format", "found '" + std::string(text) +
+                                      "'; allowed: strum:LOWSET,KEY=VALUE,… such as "
+                                      "strum:mip2q,p=0.5,L=7");
+    }
+    return format::parse_strum(text.substr(kPrefix.size()));
+  };
+  return parsed<format::Strum>("StruM format", parse,
+                               [](const format::Strum& scheme) { return to_string(scheme); });
+}
+
+Schema<StrumPe> strum_pe_schema() {
+  const Type<Quantity> ratio = quantity(Dimension::kRatio, kNotNegative);
+  const Type<Quantity> share = quantity(Dimension::kRatio, {.min = 0, .max = 1});
+  return {
+      "StruM PE",
+      "Processing elements that run StruM layers, described beside the plain INT8 PE that they "
+      "were made from; docs/strum.md has the formulas.",
+      {
+          required(
+              "kind", &StrumPe::kind,
+              choice<StrumPeKind>(
+                  "kind", {{"static", StrumPeKind::kStatic}, {"dynamic", StrumPeKind::kDynamic}}),
+              "`static`: low lanes in place of multipliers. `dynamic`: low lanes beside them."),
+          required("built_for", &StrumPe::built_for, strum_format(),
+                   "Share of low lanes and what they compute."),
+          required("schemes", &StrumPe::schemes, list_of(strum_format(), 1),
+                   "Formats offered to searches."),
+          required("lane_power_share", &StrumPe::lane_power_share, share,
+                   "Multipliers with their registers, of the plain PE's power."),
+          required("lane_area_share", &StrumPe::lane_area_share, share, "The same of its area."),
+          required("shifter_power_fixed", &StrumPe::shifter_power_fixed, ratio,
+                   "Power of a shifter lane beside a multiplier lane: fixed + L · per_shift."),
+          required("shifter_power_per_shift", &StrumPe::shifter_power_per_shift, ratio,
+                   "The part that grows with the largest shift L."),
+          required("shifter_area_fixed", &StrumPe::shifter_area_fixed, ratio,
+                   "Area of a shifter lane beside a multiplier lane: fixed + L · per_shift."),
+          required("shifter_area_per_shift", &StrumPe::shifter_area_per_shift, ratio,
+                   "The part that grows with the largest shift L."),
+          required("narrow_power", &StrumPe::narrow_power, ratio,
+                   "Power of a q x 8 bit multiplier lane beside an 8 x 8 one, in units of q / 8."),
+          required("narrow_area", &StrumPe::narrow_area, ratio, "The same of its area."),
+          required("gated_power", &StrumPe::gated_power, share,
+                   "A multiplier lane that is off, beside one that works."),
+          required("pe_power_share", &StrumPe::pe_power_share, share,
+                   "All PEs, of the accelerator's power."),
+          required("pe_area_share", &StrumPe::pe_area_share, share,
+                   "All PEs, of the accelerator's area."),
+      }};
+}
+
+// A struct that may be left out: `none`.
+template <typename T>
+Type<std::optional<T>> or_none(const Schema<T>& schema) {
+  const Type<T> inner = object(schema);
+  Type<std::optional<T>> type;
+  type.form = inner.form + " or `none`";
+  type.nested = inner.nested;
+  type.read = [inner](const Node& node, std::optional<T>& value, Findings& findings) {
+    if (node.kind == Node::Kind::kScalar && node.text == "none")
+      value.reset();
+    else
+      inner.read(node, value.emplace(), findings);
+  };
+  type.dump = [inner](const std::optional<T>& value) {
+    return value ? inner.dump(*value) : Node::scalar("none");
+  };
+  type.visit = [inner](const std::optional<T>& value, const std::string& path,
+                       const QuantityVisitor& visitor) {
+    if (value)
+      inner.visit(*value, path, visitor);
+  };
+  return type;
+}
+
 Schema<DigitalUnit> digital_schema() {
   const Type<Quantity> reads = quantity(Dimension::kRatio, {.min = 1, .max = 1e6});
   return {
@@ -129,6 +209,8 @@ Schema<DigitalUnit> digital_schema() {
                            std::function<std::string(const DigitalMode&)>(
                                [](const DigitalMode& mode) { return to_string(mode.format); })),
                    "The precisions on offer."),
+          optional("strum_pe", &DigitalUnit::strum_pe, or_none(strum_pe_schema()),
+                   "The unit's PEs run StruM layers; `modes` are then those of the plain PE."),
           required("weight_memory", &DigitalUnit::weight_memory, identifier(),
                    "The memory that weights are read from."),
           optional("weight_residency", &DigitalUnit::weight_residency,

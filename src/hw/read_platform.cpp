@@ -70,6 +70,33 @@ void check_unit(const AnalogUnit& unit, const std::string& path, const std::vect
                  "found an MVM of 0 pJ; allowed: fixed, row, column or cell above 0");
 }
 
+// A StruM PE is stated beside the plain INT8 PE, and offers what it can run.
+void check_strum_pe(const DigitalUnit& unit, const std::string& path, Findings& findings) {
+  if (!unit.strum_pe)
+    return;
+  const StrumPe& pe = *unit.strum_pe;
+  const format::NumberFormat int8 = format::Integer{.weight_bits = 8, .activation_bits = 8};
+  const bool has_int8 = std::any_of(unit.modes.begin(), unit.modes.end(),
+                                    [&](const DigitalMode& mode) { return mode.format == int8; });
+  if (!has_int8)
+    findings.add(path + ".modes", "found no int8; allowed: with 'strum_pe', modes that have it");
+  for (std::size_t i = 0; i < pe.schemes.size(); ++i) {
+    const std::string at = fmt::format("{}.strum_pe.schemes[{}]", path, i);
+    if (const auto figures = strum_pe_figures(pe, pe.schemes[i]); !figures)
+      findings.add(at, fmt::format("found '{}': {}; allowed: what the lanes can compute",
+                                   format::to_string(pe.schemes[i]), figures.error().detail));
+    const bool twice =
+        std::find(pe.schemes.begin(), pe.schemes.begin() + static_cast<std::ptrdiff_t>(i),
+                  pe.schemes[i]) != pe.schemes.begin() + static_cast<std::ptrdiff_t>(i);
+    const bool listed = std::any_of(
+        unit.modes.begin(), unit.modes.end(),
+        [&](const DigitalMode& m) { return m.format == format::NumberFormat{pe.schemes[i]}; });
+    if (twice || listed)
+      findings.add(at, fmt::format("found '{}' a second time; allowed: each format once",
+                                   format::to_string(pe.schemes[i])));
+  }
+}
+
 void check_unit(const DigitalUnit& unit, const std::string& path,
                 const std::vector<std::string>& memories, Findings& findings) {
   check_known(path + ".weight_memory", "memory", unit.weight_memory, memories, findings);
@@ -81,6 +108,7 @@ void check_unit(const DigitalUnit& unit, const std::string& path,
                    fmt::format("found '{}' a second time; allowed: each format once", format));
     }
   }
+  check_strum_pe(unit, path, findings);
 }
 
 void check_links(const Platform& platform, const std::vector<std::string>& units,

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "tessera/core/error.h"
+#include "tessera/format/strum_codec.h"
 
 #include "export_ops.h"
 
@@ -94,6 +95,33 @@ std::vector<std::int32_t> highest_codes(const plan::Path& path, const plan::Affi
   return highest;
 }
 
+// X10: of the parts in a StruM format, the codes that hardware multiplies with.
+void apply_strum(const ir::Node& layer, const plan::Path& path, const plan::AffineCode& code,
+                 const ir::Shape& shape, std::vector<std::int32_t>& codes) {
+  const auto per_channel = static_cast<std::int64_t>(codes.size()) / shape.at(0);
+  for (const plan::Part& part : path.parts) {
+    const auto* scheme = std::get_if<format::Strum>(&part.format);
+    if (scheme == nullptr)
+      continue;
+    const bool plain = std::all_of(code.zero_points.begin(), code.zero_points.end(),
+                                   [](std::int32_t zero) { return zero == 0; });
+    if (!plain || code.low < -127 || code.high > 127)
+      throw ConfigError(fmt::format(
+          "numerics of layer '{}', weights: codes from {} to {}{}, allowed for {}: -127 to 127 "
+          "around 0",
+          layer.name, code.low, code.high, plain ? "" : " around a zero point",
+          format::to_string(*scheme)));
+    const auto begin = static_cast<std::ptrdiff_t>(part.channels.begin * per_channel);
+    const auto end = static_cast<std::ptrdiff_t>(part.channels.end * per_channel);
+    const std::vector<std::int8_t> part_codes(codes.begin() + begin, codes.begin() + end);
+    format::WeightShape weights{.outputs = part.channels.end - part.channels.begin,
+                                .inputs = shape.at(1)};
+    weights.positions = per_channel / weights.inputs;
+    const auto values = format::strum_decode(format::strum_encode(part_codes, weights, *scheme));
+    std::copy(values.begin(), values.end(), codes.begin() + begin);
+  }
+}
+
 enum class Arithmetic { kFloat32, kFloat16, kQuantized };
 
 Arithmetic arithmetic_of(const format::NumberFormat& format) {
@@ -166,7 +194,7 @@ std::vector<std::string> LayerWriter::quantized(const ir::Node& layer, const pla
   const std::int64_t channels = writer_.graph().value(layer.inputs[1]).shape->at(0);
   check_code(layer.name, "input", numerics.input, 1);
   check_code(layer.name, "weights", numerics.weights, channels);
-  if (!fits_int8(numerics.input) || !fits_int8(numerics.weights))
+  if (!fits_int8(numerics.input))
     writer_.require_opset(21);  // X5: int16 in QuantizeLinear and DequantizeLinear
   std::vector<std::string> names{quantized_input(layer, numerics.input),
                                  quantized_weight(layer, path, numerics.weights)};
@@ -243,18 +271,25 @@ std::string LayerWriter::quantized_weight(const ir::Node& layer, const plan::Pat
     const std::int32_t low = std::max(code.low, -highest[m]);
     codes[i] = zero + round_to_code(weight[i], code.scales[which], low - zero, highest[m] - zero);
   }
-  const Tensor integers = in_place(layer, stored(code, *value.shape, codes));
-  // X10
-  const bool four_bits = has_four_bits_ && code.low >= -8 && code.high <= 7;
+  apply_strum(layer, path, code, *value.shape, codes);
+  // StruM's codes may reach -128, and with range=full +128, which takes int16.
+  plan::AffineCode held = code;
+  held.low = std::min(held.low, *std::min_element(codes.begin(), codes.end()));
+  held.high = std::max(held.high, *std::max_element(codes.begin(), codes.end()));
+  if (!fits_int8(held))
+    writer_.require_opset(21);  // X5
+  // X11
+  const bool four_bits = has_four_bits_ && held.low >= -8 && held.high <= 7;
   const auto write = [&](const std::string& name, const Tensor& tensor) {
     return four_bits ? writer_.add_four_bit_initializer(name, tensor)
                      : writer_.add_initializer(name, tensor);
   };
+  const std::string integers =
+      write(value.name + "_quantized", in_place(layer, stored(held, *value.shape, codes)));
   const std::string zero_points =
       write(layer.name + "/weight_zero_point",
-            stored(code, shape_for(code.scales.size()), code.zero_points));
-  return dequantize(layer, "weight", write(value.name + "_quantized", integers), code.scales,
-                    zero_points, is_turned(layer) ? 1 : 0);
+            stored(held, shape_for(code.scales.size()), code.zero_points));
+  return dequantize(layer, "weight", integers, code.scales, zero_points, is_turned(layer) ? 1 : 0);
 }
 
 // X4

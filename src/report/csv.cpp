@@ -3,24 +3,13 @@
 
 #include <fmt/format.h>
 
-#include <string_view>
 #include <vector>
 
 #include "view.h"
 
 namespace tessera::report {
-namespace {
 
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos)
-    return std::string(text);
-  std::string out = "\"";
-  for (const char c : text)
-    out += c == '"' ? "\"\"" : std::string(1, c);
-  return out + "\"";
-}
-
-}  // namespace
+using detail::csv_field;
 
 std::string pareto_csv(const plan::RunRecord& record) {
   std::string out =

@@ -180,19 +180,11 @@ std::string html_report(const plan::RunRecord& record) {
       body += "<p class=\"hint\">" + section.hint + "</p>";
     body += section.body + "</section>";
   }
-  return fmt::format(
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-      "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n"
-      "<title>{} on {} – Tessera</title>\n<style>\n{}</style>\n</head>\n<body>\n{}</main>\n"
-      "<footer>Tessera {}</footer>\n<div id=\"tip\" hidden></div>\n"
-      "<script type=\"application/json\" id=\"report-data\">{}</script>\n"
-      "<script>{}</script>\n<script>{}</script>\n<script>{}</script>\n</body>\n</html>\n",
-      escape_html(detail::network_title(record)), escape_html(record.platform_name),
-      assets::kReportCss, body, escape_html(record.tessera_version), detail::chart_data(page),
-      assets::kChartJs, assets::kPluginsJs, assets::kReportJs);
+  return detail::html_page({.title = detail::network_title(record) + " on " + record.platform_name,
+                            .body = body,
+                            .version = record.tessera_version,
+                            .data = detail::chart_data(page),
+                            .script = assets::kReportJs});
 }
 
 }  // namespace tessera::report

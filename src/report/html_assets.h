@@ -10,5 +10,6 @@ extern const std::string_view kReportCss;
 extern const std::string_view kChartJs;
 extern const std::string_view kPluginsJs;
 extern const std::string_view kReportJs;
+extern const std::string_view kComparisonJs;
 
 }  // namespace tessera::report::assets

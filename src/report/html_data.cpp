@@ -128,11 +128,8 @@ std::string chart_data(const Page& page) {
                {"sensitivity", sensitivity_json(page)}, {"trace", trace_json(page.record.trace)}};
   if (const auto main = main_comparison(page.candidates))
     data["main"] = {{"split", main->split}, {"t", main->t_eval_s}};
-  // Nothing in a string may end the <script> element; invalid UTF-8 is replaced.
-  std::string text = data.dump(-1, ' ', false, json::error_handler_t::replace);
-  for (std::size_t at = 0; (at = text.find('<', at)) != std::string::npos; at += 6)
-    text.replace(at, 1, "\\u003c");
-  return text;
+  // Invalid UTF-8 is replaced.
+  return safe_json(data.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
 }  // namespace tessera::report::detail

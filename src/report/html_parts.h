@@ -13,6 +13,20 @@
 
 namespace tessera::report::detail {
 
+// One self-contained page: styles, charts and data inside. `body` is HTML that opens <main>; `data`
+// is JSON that is safe inside a <script> element, which `script` draws.
+struct PageParts {
+  std::string title;
+  std::string body;
+  std::string version;
+  std::string data;
+  std::string_view script;
+};
+std::string html_page(const PageParts& parts);
+
+// JSON text made safe inside a <script> element.
+std::string safe_json(std::string text);
+
 // Text as HTML content or as a value of a quoted attribute. Invalid UTF-8 becomes U+FFFD.
 std::string escape_html(std::string_view text);
 

@@ -36,8 +36,10 @@ std::string path_title(const plan::Path& path) {
   std::string out;
   for (const plan::Part& part : path.parts) {
     const bool analog = std::holds_alternative<format::Analog>(part.format);
-    out += (out.empty() ? "" : " + ") + part.unit + " " +
-           (analog ? "analog" : format::to_string(part.format));
+    const std::string title =
+        part.unit + " " + (analog ? "analog" : format::to_string(part.format));
+    if (out.find(title) == std::string::npos)  // channels in several places are one part
+      out += (out.empty() ? "" : " + ") + title;
   }
   return out;
 }

@@ -219,4 +219,13 @@ std::string network_title(const plan::RunRecord& record) {
   return stem.empty() ? "network" : stem;
 }
 
+std::string csv_field(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos)
+    return std::string(text);
+  std::string out = "\"";
+  for (const char c : text)
+    out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + "\"";
+}
+
 }  // namespace tessera::report::detail

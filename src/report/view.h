@@ -49,6 +49,8 @@ std::string compact(double value, Dimension dimension);
 std::string utilization(const plan::LayerCost& cost);
 // Wall time of the whole run: the record's "seconds", or else the sum of its phases.
 double total_seconds(const plan::RunRecord& record);
+// A cell of a CSV file, quoted as in RFC 4180 where it must be.
+std::string csv_field(std::string_view text);
 // "/runs/resnet8.onnx" → "resnet8".
 std::string network_title(const plan::RunRecord& record);
 

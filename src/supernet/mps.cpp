@@ -16,6 +16,22 @@
 #include "tessera/supernet/supernet.h"
 
 namespace tessera::supernet {
+
+double training_strength(const TrainingEffects& effects, const format::NumberFormat& format,
+                         double ramp) {
+  if (!std::holds_alternative<format::Analog>(format))
+    return effects.quantisation ? ramp : 0;
+  switch (effects.noise) {
+    case TrainingNoise::kNone:
+      return 0;
+    case TrainingNoise::kFull:
+      return 1;
+    case TrainingNoise::kScaled:
+      return ramp;
+  }
+  TESSERA_CHECK(false, "training noise {}", static_cast<int>(effects.noise));
+}
+
 namespace {
 
 constexpr std::string_view kCheckpointName = "mps";
@@ -83,7 +99,9 @@ class MpsRun {
             options_.fastest_ramp + (options_.slowest_ramp - options_.fastest_ramp) * ranks[layer];
         value += (1 - options_.fair_strength) * std::min(1.0, progress / end);
       }
-      strength.emplace_back(counts_[layer], value);
+      auto& paths = strength.emplace_back();
+      for (const plan::Path& path : problem_.space[layer])
+        paths.push_back(training_strength(options_.effects, path.parts.front().format, value));
     }
     return strength;
   }
@@ -112,19 +130,8 @@ class MpsRun {
     while (trainer_.steps_done() < end && observer_.keep_going()) {
       const std::int64_t step = trainer_.steps_done();
       const Rng step_rng = problem_.rng.split("step").split(static_cast<std::uint64_t>(step));
-      net_.prepare_training(step_rng.split("noise"), strengths());
-      const std::vector<Choice> choices = strict_fair_choices(counts_, step_rng.split("paths"));
-      last_loss = trainer_.step([&](const nn::Batch& batch) {
-        nn::Tensor sum = torch::zeros({}, batch.x.options());
-        for (const Choice& choice : choices) {
-          // The mean over the models, so that the rate means the same whatever their number.
-          const nn::Tensor loss = trainer_.loss(net_.forward(batch.x, choice), batch) /
-                                  static_cast<double>(choices.size());
-          loss.backward();
-          sum += loss.detach();
-        }
-        return sum;
-      });
+      last_loss = net_.fair_step(trainer_, step_rng.split("noise"), strengths(),
+                                 strict_fair_choices(counts_, step_rng.split("paths")));
       if (step % 20 == 0) {
         trace({"supernet", step, "loss", nn::checked_loss(trainer_, last_loss)});
       }

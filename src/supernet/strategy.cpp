@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <set>
 
+#include <torch/autograd.h>
+#include <torch/types.h>
+
 #include "tessera/core/error.h"
 
 #include "relaxation.h"
@@ -28,6 +31,50 @@ plan::Assignment assignment_of(const Space& space, const Choice& choice) {
     assignment.paths.push_back(space[i].at(static_cast<std::size_t>(choice[i])));
   }
   return assignment;
+}
+
+plan::Assignment assignment_of(const Space& space, const Evaluated& candidate) {
+  if (candidate.made)
+    return *candidate.made;
+  return assignment_of(candidate.adapted ? candidate.adapted->space : space, candidate.choice);
+}
+
+bool Evaluated::operator==(const Evaluated& other) const {
+  const bool same_network = adapted == other.adapted ||
+                            (adapted && other.adapted && adapted->start == other.adapted->start);
+  return same_network && choice == other.choice && totals == other.totals &&
+         accuracy == other.accuracy && made == other.made;
+}
+
+namespace {
+
+std::string parameter_name(std::size_t index) {
+  return fmt::format("weights.{}", index);
+}
+
+}  // namespace
+
+Weights Weights::of(const nn::Network& network, nn::TensorMap kernels) {
+  Weights weights{.network = {}, .kernels = std::move(kernels)};
+  const std::vector<nn::Tensor> parameters = network.parameters();
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    weights.network[parameter_name(i)] = parameters[i].detach().clone();
+  return weights;
+}
+
+nn::Network Weights::load_into(const nn::Network& start) const {
+  nn::Network copy = start.clone();
+  const torch::NoGradGuard no_grad;
+  const std::vector<nn::Tensor> parameters = copy.parameters();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const auto found = network.find(parameter_name(i));
+    if (found == network.end() || found->second.sizes() != parameters[i].sizes()) {
+      throw IoError(
+          fmt::format("weights: '{}' is missing or has another shape", parameter_name(i)));
+    }
+    parameters[i].copy_(found->second);
+  }
+  return copy;
 }
 
 plan::Point objectives(const Evaluated& candidate, const Limits& limits) {
@@ -142,6 +189,15 @@ Expected<std::size_t> choose(const Limits& limits, const std::vector<Evaluated>&
   for (const std::size_t k : front)
     front_points.push_back(points[k]);
   return inside[front[plan::knee(front_points)]];
+}
+
+void report_best(const Problem& problem, const std::vector<Evaluated>& front,
+                 const std::vector<Weights>& weights, Observer& observer) {
+  const auto index = choose(problem.limits, front);
+  if (!index)
+    return;
+  const Weights& own = weights.at(*index);
+  observer.found({front[*index]}, own.load_into(problem.network), own.kernels);
 }
 
 }  // namespace tessera::supernet

@@ -10,6 +10,68 @@
 #include "tessera/core/error.h"
 
 namespace tessera::supernet {
+namespace {
+
+// Rows of x [n · N, ...], taken in blocks of N, in another order of the blocks: y[i] = x[order[i]].
+// `inverse` undoes `order`; both are permutations in device memory.
+class PermuteBlocks final : public torch::autograd::Function<PermuteBlocks> {
+ public:
+  static nn::Tensor forward(torch::autograd::AutogradContext* ctx, const nn::Tensor& x,
+                            const nn::Tensor& order, const nn::Tensor& inverse) {
+    ctx->saved_data["inverse"] = inverse;
+    return permuted(x, order);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list grads) {
+    return {permuted(grads[0], ctx->saved_data["inverse"].toTensor()), nn::Tensor(), nn::Tensor()};
+  }
+
+ private:
+  static nn::Tensor permuted(const nn::Tensor& x, const nn::Tensor& order) {
+    // Keeps channels innermost where they are.
+    if (x.dim() == 4 && !x.is_contiguous())
+      return permuted(x.permute({0, 2, 3, 1}).contiguous(), order).permute({0, 3, 1, 2});
+    const std::int64_t blocks = order.numel();
+    return x.reshape({blocks, x.numel() / blocks}).index_select(0, order).reshape(x.sizes());
+  }
+};
+
+// Runs each path of a layer on the images of the model that chose it.
+class ModelsRunner final : public nn::LayerRunner {
+ public:
+  ModelsRunner(const std::vector<std::vector<std::unique_ptr<nn::LayerKernel>>>& kernels,
+               const nn::Tensor& model_of, const nn::Tensor& path_of)
+      : kernels_(kernels), model_of_(model_of), path_of_(path_of) {}
+
+  nn::Tensor run(const nn::LayerCall& call) override {
+    const auto layer = static_cast<std::int64_t>(call.layer);
+    const nn::Tensor model_of = model_of_.select(0, layer);
+    const nn::Tensor path_of = path_of_.select(0, layer);
+    const nn::Tensor by_path = PermuteBlocks::apply(call.x, model_of, path_of);
+    const auto& kernels = kernels_[call.layer];
+    const std::vector<nn::Tensor> parts =
+        by_path.chunk(static_cast<std::int64_t>(kernels.size()), 0);
+    std::vector<nn::Tensor> outputs;
+    for (std::size_t path = 0; path < kernels.size(); ++path) {
+      const nn::LayerCall one{.layer = call.layer,
+                              .op = call.op,
+                              .x = parts[path],
+                              .weight = call.weight,
+                              .bias = call.bias};
+      outputs.push_back(kernels[path] != nullptr
+                            ? kernels[path]->forward(one)
+                            : nn::apply_layer(one.op, one.x, one.weight, one.bias));
+    }
+    return PermuteBlocks::apply(at::cat(outputs), path_of, model_of);
+  }
+
+ private:
+  const std::vector<std::vector<std::unique_ptr<nn::LayerKernel>>>& kernels_;
+  const nn::Tensor& model_of_;
+  const nn::Tensor& path_of_;
+};
+
+}  // namespace
 
 std::vector<Choice> strict_fair_choices(std::span<const std::size_t> candidate_counts, Rng rng) {
   const std::size_t models = candidate_counts.empty() ? 0
@@ -43,6 +105,7 @@ Supernet::Supernet(const nn::Network& start, const Space& space, const hw::Platf
       kernels.push_back(nn::make_kernel(path, platform, ranges[layer], network_.device()));
     }
   }
+  noise_seed_ = nn::NoiseStream::make_seed(network_.device());
 }
 
 std::vector<nn::Tensor> Supernet::parameters() const {
@@ -68,16 +131,85 @@ nn::Tensor Supernet::forward(const nn::Tensor& x, const Choice& choice) {
 }
 
 void Supernet::prepare_training(const Rng& rng, const std::vector<std::vector<double>>& strength) {
+  nn::NoiseStream::set_seed(noise_seed_, rng);
+  std::uint64_t key = 0;
   for (std::size_t layer = 0; layer < kernels_.size(); ++layer) {
-    for (std::size_t path = 0; path < kernels_[layer].size(); ++path) {
+    for (std::size_t path = 0; path < kernels_[layer].size(); ++path, ++key) {
       nn::LayerKernel* kernel = kernels_[layer][path].get();
       if (kernel == nullptr)
         continue;
       kernel->set_training(true);
       kernel->set_strength(strength.at(layer).at(path));
-      kernel->set_generator(nn::make_generator(rng.split(layer).split(path), network_.device()));
+      kernel->set_noise(nn::NoiseStream(noise_seed_, key));
     }
   }
+}
+
+nn::Tensor Supernet::fair_step(nn::Trainer& trainer, const Rng& rng,
+                               const std::vector<std::vector<double>>& strength,
+                               const std::vector<Choice>& choices) {
+  prepare_training(rng, strength);
+  if (can_run_together(choices)) {
+    choose_models(choices);
+    const auto models = static_cast<std::int64_t>(choices.size());
+    return trainer.recorded_step([this, &trainer, models](const nn::Batch& batch) {
+      const nn::Tensor loss = trainer.loss(forward_models(batch.x), batch.repeated(models));
+      loss.backward();
+      return loss.detach();
+    });
+  }
+  return trainer.step([&](const nn::Batch& batch) {
+    nn::Tensor sum = torch::zeros({}, batch.x.options());
+    for (const Choice& choice : choices) {
+      // The mean over the models, so that the rate means the same whatever their number.
+      const nn::Tensor loss =
+          trainer.loss(forward(batch.x, choice), batch) / static_cast<double>(choices.size());
+      loss.backward();
+      sum += loss.detach();
+    }
+    return sum;
+  });
+}
+
+bool Supernet::can_run_together(const std::vector<Choice>& choices) const {
+  return network_.device().is_cuda() &&
+         std::all_of(kernels_.begin(), kernels_.end(), [&](const auto& paths) {
+           return paths.size() == choices.size() &&
+                  std::all_of(paths.begin(), paths.end(), [](const auto& kernel) {
+                    return kernel == nullptr || kernel->can_be_recorded();
+                  });
+         });
+}
+
+void Supernet::choose_models(const std::vector<Choice>& choices) {
+  const auto layers = static_cast<std::int64_t>(kernels_.size());
+  const auto models = static_cast<std::int64_t>(choices.size());
+  nn::Tensor model_of = torch::zeros({layers, models}, torch::kInt64);
+  nn::Tensor path_of = torch::zeros_like(model_of);
+  auto* const models_at = model_of.data_ptr<std::int64_t>();
+  auto* const paths_at = path_of.data_ptr<std::int64_t>();
+  for (std::int64_t layer = 0; layer < layers; ++layer) {
+    for (std::int64_t model = 0; model < models; ++model) {
+      const int path = choices[static_cast<std::size_t>(model)][static_cast<std::size_t>(layer)];
+      paths_at[layer * models + model] = path;
+      models_at[layer * models + path] = model;
+    }
+  }
+  if (!model_of_.defined()) {
+    model_of_ = model_of.to(network_.device());
+    path_of_ = path_of.to(network_.device());
+  } else {
+    model_of_.copy_(model_of);
+    path_of_.copy_(path_of);
+  }
+}
+
+nn::Tensor Supernet::forward_models(const nn::Tensor& x) {
+  TESSERA_CHECK(model_of_.defined(), "forward_models() needs choose_models()");
+  std::vector<std::int64_t> repeats(static_cast<std::size_t>(x.dim()), 1);
+  repeats[0] = model_of_.size(1);
+  ModelsRunner runner(kernels_, model_of_, path_of_);
+  return network_.forward(x.repeat(repeats), runner);
 }
 
 std::vector<plan::Accuracy> Supernet::measure(const Choice& choice, const nn::Split& split,

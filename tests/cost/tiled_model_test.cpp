@@ -213,10 +213,32 @@ TEST(TiledModel, C8_SplitLayerCostsItsSlicesAndTheGathering) {
   EXPECT_EQ(row.energy_pj[Component::kMac], 162 * 36 * 2);
   // Both units read the image; each writes its own outputs.
   EXPECT_EQ(row.energy_pj[Component::kActivations], 2 * 108 * 2 + (144 + 432) * 2.5);
-  // Gathered on pcm as fp16: 432 B cross, the 144 analog outputs are converted.
-  EXPECT_EQ(row.energy_pj[Component::kLink], 432 * 3);
+  // Gathered on npu, which has more channels, as fp16: the 144 analog outputs cross and are
+  // converted.
+  EXPECT_EQ(row.energy_pj[Component::kLink], 144 * 3);
   EXPECT_DOUBLE_EQ(row.energy_pj[Component::kConversion], 144 * 0.4);
+  // C13: both units at once, npu is the slower; then 144 B / 2 B/ns and 144 conversions / 8.
+  EXPECT_EQ(row.latency_ns, 162 * 36 / (4 * 0.5) + 72 + 18);
   EXPECT_EQ(cost->totals.analog_mac_ratio, 108.0 * 36 / 11520);
+}
+
+// Four channels of int8 in two places, six analog ones in three: the same costs as side by side,
+// but for whose tiles stand where.
+TEST(TiledModel, C8_ChannelsOfOneUnitAndFormatBelongTogether) {
+  const TiledModel model(two_layers(), small_platform());
+  const plan::Path apart{{{"pcm", kAnalog, {0, 1}},
+                          {"npu", kInt8, {1, 4}},
+                          {"pcm", kAnalog, {4, 5}},
+                          {"npu", kInt8, {5, 6}},
+                          {"pcm", kAnalog, {6, 10}}}};
+  const plan::Path side_by_side{{{"pcm", kAnalog, {0, 6}}, {"npu", kInt8, {6, 10}}}};
+  auto cost = model.layer_cost(0, apart);
+  auto expected = model.layer_cost(0, side_by_side);
+  ASSERT_TRUE(cost.has_value() && expected.has_value());
+  EXPECT_EQ(cost->part_tiles, (std::vector<std::int64_t>{2, 0, 0, 0, 0}));
+  EXPECT_EQ(expected->part_tiles, (std::vector<std::int64_t>{2, 0}));
+  cost->part_tiles = expected->part_tiles = {};
+  EXPECT_EQ(*cost, *expected);
 }
 
 // relu behind the addition rides along, relu of the flattened view does not, nor does one whose
@@ -253,6 +275,22 @@ TEST(TiledModel, C11_ElementwiseGlueCostsTrafficOnlyWhereItCannotRideAlong) {
   EXPECT_EQ(traffic(4), 8 * 2 + 8 * 2.5);
   for (const std::size_t g : {0u, 1u, 2u, 4u})
     EXPECT_DOUBLE_EQ(cost->glue[g].energy_pj[Component::kGlue], 8 * 0.2 / 2);
+}
+
+// C6: the packed bits, computed by hand. conv1: 10 outputs of 9 positions, each a cut block of 3
+// weights, 2 of them low: 16 bits of mask, 8 high, 2 · 4 low.
+TEST(TiledModel, StrumWeightsTakeTheirPackedBytes) {
+  hw::Platform platform = small_platform();
+  auto& npu = std::get<hw::DigitalUnit>(platform.units[1]);
+  const format::NumberFormat strum = format::Strum{};
+  npu.modes.push_back({strum, 8, {.value = 0.4, .plus_minus = 0, .source = ""}});
+  const TiledModel model(two_layers(), platform);
+  const ir::Layer& layer = model.workload().layers[0];
+  const auto cost = model.layer_cost(0, path(layer, "npu", strum));
+  ASSERT_TRUE(cost.has_value());
+  EXPECT_EQ(cost->weight_bytes, 10 * 9 * 32 / 8);
+  EXPECT_DOUBLE_EQ(cost->energy_pj[Component::kMac], 0.4 * static_cast<double>(layer.macs));
+  EXPECT_EQ(model.candidate_paths(0).back().parts[0].format, strum);
 }
 
 TEST(TiledModel, PathsThatThePlatformDoesNotHaveAreNamed) {

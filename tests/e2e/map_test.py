@@ -9,6 +9,7 @@ import signal
 import time
 
 import harness
+from harness import stable
 
 DATA = "npz:data.npz"
 SETTINGS = ["--strategy", "mps", "--batch", 50, "--fair-steps", 4, "--ramp-steps", 12,
@@ -16,17 +17,6 @@ SETTINGS = ["--strategy", "mps", "--batch", 50, "--fair-steps", 4, "--ramp-steps
             "--test-times", "1s,1d", "--calibration-images", 200, "--threads", 2]
 # More of them by hand: TESSERA_KILLS=50.
 KILLS = int(os.environ.get("TESSERA_KILLS", "5"))
-# The fields that may differ between equal runs.
-UNSTABLE = ("timing", "command")
-
-
-def stable(path):
-    with open(path, encoding="utf-8") as stream:
-        value = json.load(stream)
-    for holder in (value, value.get("chosen") or {}):
-        for field in UNSTABLE:
-            holder.pop(field, None)
-    return value
 
 
 class Map(harness.Case):

@@ -9,6 +9,7 @@
 #include "tessera/core/error.h"
 #include "tessera/core/file.h"
 #include "tessera/flow/architectures.h"
+#include "tessera/flow/compare.h"
 #include "tessera/flow/registry.h"
 #include "tessera/flow/run_folder.h"
 #include "tessera/flow/settings.h"
@@ -110,6 +111,57 @@ TEST(RunFolder, KeepsCheckpointsOfOneRun) {
               HasSubstr("holds a run with other settings"));
   std::ofstream(path / "checkpoint" / "part.safetensors") << "no tensors";
   EXPECT_THROW(folder.load("part"), IoError);
+}
+
+// Every way to spend a budget spends all of it, but for part of a step.
+TEST(Budget, EveryStrategyGetsTheSame) {
+  MapSettings settings;
+  settings.batch = 50;
+  settings.fair_steps = 60;
+  settings.ramp_steps = 240;
+  settings.tune_steps = 300;
+  constexpr std::int64_t kPaths = 4;
+  EXPECT_EQ(budget_of(settings, kPaths), 50 * (4 * 300 + 300));
+  for (const std::int64_t budget : {1000, 12345, 75000, 1234567}) {
+    const MapSettings fair = with_budget(settings, SearchTraining::kFairSteps, kPaths, budget);
+    const MapSettings plain = with_budget(settings, SearchTraining::kSteps, kPaths, budget);
+    const MapSettings none = with_budget(settings, SearchTraining::kNone, kPaths, budget);
+    EXPECT_EQ((fair.fair_steps + fair.ramp_steps) * kPaths + fair.tune_steps, budget / 50);
+    EXPECT_EQ(plain.search_steps + plain.tune_steps, budget / 50);
+    EXPECT_EQ(plain.tune_steps, fair.tune_steps);
+    EXPECT_EQ(none.tune_steps, budget / 50);
+  }
+  // The settings' own budget gives the settings' own steps.
+  const MapSettings same = with_budget(settings, SearchTraining::kFairSteps, kPaths, 75000);
+  EXPECT_EQ(same.fair_steps, 60);
+  EXPECT_EQ(same.ramp_steps, 240);
+  EXPECT_EQ(same.tune_steps, 300);
+}
+
+TEST(Budget, WithoutALastTrainingTheSearchGetsAll) {
+  MapSettings settings;
+  settings.batch = 10;
+  settings.fair_steps = 1;
+  settings.ramp_steps = 4;
+  settings.tune_steps = 0;
+  const MapSettings fair = with_budget(settings, SearchTraining::kFairSteps, 2, 2000);
+  EXPECT_EQ(fair.fair_steps, 20);
+  EXPECT_EQ(fair.ramp_steps, 80);
+  EXPECT_EQ(fair.tune_steps, 0);
+  // 21 steps: 2 and 8 strict-fair ones of two paths.
+  EXPECT_EQ(with_budget(settings, SearchTraining::kFairSteps, 2, 210).ramp_steps, 8);
+  EXPECT_EQ(with_budget(settings, SearchTraining::kNone, 2, 2000).tune_steps, 200)
+      << "a rule has no other training";
+}
+
+TEST(Compare, RefusesWhatItCannotCompare) {
+  const auto refusal = [](std::vector<std::string> names) {
+    return message_of<UsageError>(
+        [&] { compare({.map = {}, .strategies = std::move(names)}, MapContext{}); });
+  };
+  EXPECT_THAT(refusal({}), HasSubstr("strategies: found none"));
+  EXPECT_THAT(refusal({"mps", "mps"}), HasSubstr("'mps' stands twice"));
+  EXPECT_THAT(refusal({"mps", "lionhart"}), HasSubstr("did you mean 'lionheart'"));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "tessera/core/error.h"
 #include "tessera/nn/analog/analog_kernel.h"
+#include "tessera/nn/quant/quantize.h"
 
 #include "nn/analog/converters.h"
 #include "nn/analog/devices.h"
@@ -19,9 +20,9 @@
 namespace tessera::nn {
 namespace {
 
-using test::generator;
 using test::largest_difference;
 using test::OneLayer;
+using test::stream;
 
 constexpr std::int64_t kDraws = 200000;
 
@@ -47,9 +48,92 @@ constexpr TileSpec kExactTile{.rows = 512, .columns = 512, .dac_bits = 0, .adc_b
 AnalogKernel chip_of(const TileSpec& tile, const AnalogPreset& preset, const OneLayer& layer,
                      std::uint64_t chip, std::uint64_t reads) {
   AnalogKernel kernel(tile, preset, 100, torch::kCPU);
-  kernel.set_generator(generator(reads));
-  kernel.program(layer.weight, generator(chip));
+  kernel.set_noise(stream(reads));
+  kernel.program(layer.weight, stream(chip));
   return kernel;
+}
+
+// The formulas of docs/derivations/pcm.md, section 4, column by column, on two tiles of 7 and 6
+// rows.
+TEST(ColumnEffects, IrDropIsWhatTheFormulaSays) {
+  constexpr double kRange = 2;
+  OneLayer layer = test::linear_layer(4, 13, 5, 31);
+  layer.x = layer.x.clamp(-kRange, kRange);
+  AnalogPreset preset = analog_preset("ideal");
+  const TileSpec tile{.rows = 7, .columns = 8, .dac_bits = 0, .adc_bits = 0};
+  const auto run = [&](double ir_drop) {
+    preset.ir_drop = ir_drop;
+    AnalogKernel kernel(tile, preset, kRange, torch::kCPU);
+    kernel.set_noise(stream(1));
+    kernel.program(layer.weight, stream(2));
+    return kernel.forward(layer.call());
+  };
+  // So strong that a is near 1, where all terms of c count.
+  const double strength = 1000;
+  const Tensor without = run(0);
+  const Tensor with = run(strength);
+  const auto x = layer.x.accessor<float, 2>();
+  const auto w = layer.weight.accessor<float, 2>();
+  double most = 0;
+  for (std::int64_t i = 0; i < 4; ++i) {
+    for (std::int64_t m = 0; m < 5; ++m) {
+      double expected = without[i][m].item<double>();
+      for (const auto& [begin, end] : {std::pair{0, 7}, std::pair{7, 13}}) {
+        double scale = 0, current = 0, sum = 0;
+        for (int j = begin; j < end; ++j)
+          scale = std::max(scale, std::abs(static_cast<double>(w[m][j])));
+        const double n = end - begin;
+        for (int j = begin; j < end; ++j) {
+          const double place = 1 - (j - begin) / n;
+          current += std::abs(w[m][j] / scale) * std::abs(x[i][j] / kRange);
+          sum += w[m][j] * x[i][j] * (1 - place * place);
+        }
+        const double a = n / 5.7143e5 * current;
+        expected -= strength * a * (a * (0.05 * a - 0.2) + 0.5) * sum;
+      }
+      most = std::max(most, std::abs(expected - without[i][m].item<double>()));
+      EXPECT_NEAR(with[i][m].item<double>(), expected, 1e-4);
+    }
+  }
+  EXPECT_GT(most, 0.01) << "the drop is too small to be seen";
+}
+
+TEST(ColumnEffects, ReadNoiseFollowsTheInputs) {
+  constexpr double kNoise = 0.1;
+  AnalogPreset preset = analog_preset("ideal");
+  preset.read_noise = kNoise;
+  OneLayer layer{.op = ir::Linear{},
+                 .x = torch::tensor({{1.0F, -0.5F}}).repeat({kDraws, 1}),
+                 .weight = torch::tensor({{2.0F, 1.0F}}),
+                 .bias = Tensor()};
+  AnalogKernel kernel({.rows = 8, .columns = 8, .dac_bits = 0, .adc_bits = 0}, preset, 1,
+                      torch::kCPU);
+  kernel.set_noise(stream(3));
+  kernel.program(layer.weight, stream(4));
+  // By hand: weights relative to 2 are 1 and 1/2; √(1 · 1 + 1/2 · 1/4) · 0.1, times 2.
+  expect_moments(kernel.forward(layer.call()), 2 * 1 - 0.5, kNoise * std::sqrt(1.125) * 2);
+}
+
+// DIANA's cells hold -1, 0 or 1 of a scale per column; with converters of no quantisation the layer
+// is the one with those weights.
+TEST(CellLevels, TernaryCellsComputeWithTernaryWeights) {
+  const test::OneLayer layer = test::conv_layer({.pads = {1, 1, 1, 1}}, {}, 21);
+  AnalogKernel kernel({.rows = 64, .columns = 64, .dac_bits = 0, .adc_bits = 0},
+                      analog_preset("diana"), 100, torch::kCPU);
+  kernel.set_noise(NoiseStream(Rng(1), torch::kCPU));
+  kernel.program(layer.weight, NoiseStream(Rng(2), torch::kCPU));
+  kernel.drift_to(86400);
+  const plan::AffineCode code = weight_code(layer.weight, 2, RangeMethod::kMse);
+  EXPECT_EQ(code.high, 1);
+  const Tensor ternary = dequantize(quantize(layer.weight, code), code);
+  EXPECT_LT(test::largest_difference(kernel.chip_weights(), ternary), 1e-6);
+  EXPECT_LT(test::largest_difference(kernel.forward(layer.call()),
+                                     apply_layer(layer.op, layer.x, ternary, layer.bias)),
+            1e-4);
+  kernel.set_training(true);
+  EXPECT_LT(test::largest_difference(kernel.forward(layer.call()),
+                                     apply_layer(layer.op, layer.x, ternary, layer.bias)),
+            1e-4);
 }
 
 TEST(Gaussian, HasTheMomentsOfANormal) {
@@ -126,7 +210,7 @@ class Devices : public testing::TestWithParam<const char*> {
 
 TEST_P(Devices, ProgrammingHasTheFormulasMoments) {
   for (const double w : {0.3, -0.6, 0.9}) {
-    at::Generator chip = generator(40);
+    NoiseStream chip = stream(40);
     const detail::DevicePairs pairs(noise(), torch::full({kDraws}, w), chip);
     const double g = std::abs(w) * noise().g_max();
     const double sigma =
@@ -143,11 +227,11 @@ TEST_P(Devices, ProgrammingHasTheFormulasMoments) {
 TEST_P(Devices, ReadNoiseHasTheFormulasMoments) {
   // Reads of one chip at one time differ by read noise alone. The device that holds zero adds to
   // it; here it was cut off to exactly zero.
-  at::Generator chip = generator(41);
+  NoiseStream chip = stream(41);
   const std::int64_t devices = 400;
   const detail::DevicePairs pairs(noise(), torch::full({devices}, 0.7), chip);
   const Tensor programmed = pairs.programmed(noise());
-  at::Generator reads = generator(42);
+  NoiseStream reads = stream(42);
   std::vector<Tensor> draws;
   for (int i = 0; i < 500; ++i)
     draws.push_back(pairs.read(noise(), 3600, reads));
@@ -162,13 +246,13 @@ TEST_P(Devices, ReadNoiseHasTheFormulasMoments) {
 
 TEST_P(Devices, DriftExponentsAreRecoveredByRegression) {
   const double w = 0.8;
-  at::Generator chip = generator(43);
+  NoiseStream chip = stream(43);
   const std::int64_t devices = 20000;
   const detail::DevicePairs pairs(noise(), torch::full({devices}, w), chip);
   // ln of the conductance against ln((t + t0)/t0), a line of slope -ν for each device.
   std::vector<double> logs;
   std::vector<Tensor> values;
-  at::Generator reads = generator(44);
+  NoiseStream reads = stream(44);
   for (const double seconds : {1e2, 1e3, 1e4, 1e5, 1e6, 1e7}) {
     logs.push_back(std::log((seconds + noise().t0_seconds()) / noise().t0_seconds()));
     values.push_back(pairs.read(noise(), seconds, reads).clamp_min(1e-6).log());
@@ -193,8 +277,8 @@ TEST_P(Devices, DriftExponentsAreRecoveredByRegression) {
 TEST_P(Devices, MomentsForTrainingAreThoseOfChips) {
   for (const double seconds : {0.0, 86400.0}) {
     for (const double w : {0.15, -0.5, 1.0}) {
-      at::Generator chip = generator(45);
-      at::Generator reads = generator(46);
+      NoiseStream chip = stream(45);
+      NoiseStream reads = stream(46);
       const detail::DevicePairs pairs(noise(), torch::full({kDraws}, w), chip);
       const Tensor draws =
           seconds > 0 ? pairs.read(noise(), seconds, reads) : pairs.programmed(noise());
@@ -280,7 +364,7 @@ TEST(AnalogKernel, ConvertsEveryTilesOutput) {
   AnalogPreset preset = ideal();
   preset.output_bound = 3;  // low enough to clip
   AnalogKernel kernel(tile, preset, 1.5, torch::kCPU);
-  kernel.program(layer.weight, generator(1));
+  kernel.program(layer.weight, stream(1));
   const Tensor expected = converters_written_out(layer, tile, 3, 1.5);
   const Tensor actual = kernel.forward(layer.call());
   // Sums in another order may fall on the other side of a rounding: a step for few outputs.
@@ -354,7 +438,7 @@ TEST(AnalogKernel, TrainingNoiseOnWeightsHasThePresetsSize) {
   layer.bias = torch::zeros({kDraws});
   AnalogKernel kernel(kExactTile, preset, 100, torch::kCPU);
   kernel.set_training(true);
-  kernel.set_generator(generator(60));
+  kernel.set_noise(stream(60));
   for (const double strength : {1.0, 0.5}) {
     kernel.set_strength(strength);
     const Tensor weights = kernel.forward(layer.call());
@@ -429,12 +513,13 @@ TEST(ReadOut, LoopsAgreeWithOperators) {
   for (const int levels : {0, 15}) {
     for (const double strength : {1.0, 0.4}) {
       detail::Readout readout{.noise_sigma = torch::tensor({0.1F, 0.2F, 0.0F, 0.3F}),
+                              .range = {},
                               .full_scale = torch::tensor({1.0F, 2.0F, 0.5F, 9.0F}),
                               .levels = levels,
                               .strength = strength,
                               .gain = 1.5};
       const auto run = [&](torch::ScalarType type) {
-        at::Generator noise = generator(68);
+        NoiseStream noise = stream(68);
         Tensor in = y.to(type).requires_grad_();
         Tensor bias = torch::tensor({1.0F, 2.0F, 3.0F, 4.0F}).to(type).requires_grad_();
         const Tensor out = detail::read_out(in.clone(), bias, readout, noise);
@@ -450,6 +535,30 @@ TEST(ReadOut, LoopsAgreeWithOperators) {
   }
 }
 
+TEST(ReadOut, TheRangeGetsTheGradientOfTheNoisesSize) {
+  const Tensor y = test::normal({3, 4, 5, 6}, 90);
+  const Tensor g = test::normal({3, 4, 5, 6}, 91);
+  for (const torch::ScalarType type : {torch::kFloat32, torch::kFloat64}) {
+    const auto loss = [&](const Tensor& range) {
+      NoiseStream noise = stream(92);
+      const Tensor sigma =
+          (torch::tensor({0.1, 0.2, 0.05, 0.3}) * range.detach()).to(torch::kFloat32);
+      detail::Readout readout;
+      readout.noise_sigma = sigma;
+      readout.range = range;
+      readout.gain = 1.5;
+      const Tensor out = detail::read_out(y.to(type).clone(), Tensor(), readout, noise);
+      return (out.to(torch::kFloat64) * g).sum();
+    };
+    Tensor range = torch::full({}, 0.8, type).requires_grad_();
+    const auto grads = torch::autograd::grad({loss(range)}, {range});
+    // The noise is linear in the range: any difference quotient is exact.
+    const torch::NoGradGuard no_grad;
+    const double quotient = (loss(range + 0.1) - loss(range - 0.1)).item<double>() / 0.2;
+    EXPECT_NEAR(grads[0].item<double>() / quotient, 1, 1e-4);
+  }
+}
+
 TEST(AnalogKernel, GradientsAreThoseOfTheExactLayerInsideTheRanges) {
   OneLayer layer = test::conv_layer({.pads = {1, 1, 1, 1}}, {}, 69);
   layer.x.requires_grad_();
@@ -460,7 +569,7 @@ TEST(AnalogKernel, GradientsAreThoseOfTheExactLayerInsideTheRanges) {
   preset.output_noise = 0.06;
   AnalogKernel kernel({.rows = 30}, preset, 10, torch::kCPU);
   kernel.set_training(true);
-  kernel.set_generator(generator(71));
+  kernel.set_noise(stream(71));
   const std::vector<Tensor> inputs{layer.x, layer.weight, layer.bias};
   const auto analog = torch::autograd::grad({(kernel.forward(layer.call()) * g).sum()}, inputs);
   const auto exact = torch::autograd::grad({(layer.exact() * g).sum()}, inputs);
@@ -481,7 +590,7 @@ TEST(ReadOut, ChannelsInnermostGivesEachColumnItsOwnNoiseAndAdc) {
   readout.full_scale = torch::tensor({1.0F, 2.0F, 0.5F, 3.0F, 1.5F});
   readout.levels = 15;
   readout.gain = 1.25;
-  at::Generator noise = generator(7);
+  NoiseStream noise = stream(7);
   EXPECT_TRUE(detail::read_out(innermost.clone(), bias, readout, noise)
                   .equal(detail::read_out(y.clone(), bias, readout, noise)));
   readout.full_scale = Tensor();

@@ -20,6 +20,10 @@ inline at::Generator generator(std::uint64_t seed) {
   return at::detail::createCPUGenerator(seed);
 }
 
+inline NoiseStream stream(std::uint64_t seed) {
+  return NoiseStream(Rng(seed), torch::kCPU);
+}
+
 inline Tensor normal(at::IntArrayRef sizes, std::uint64_t seed) {
   return at::randn(sizes, generator(seed), torch::kFloat32);
 }

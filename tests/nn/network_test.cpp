@@ -363,7 +363,7 @@ class ScalingKernel final : public LayerKernel {
   }
   void set_strength(double) override {}
   void set_training(bool) override {}
-  void set_generator(at::Generator) override {}
+  void set_noise(NoiseStream) override {}
   std::vector<Tensor> parameters() const override { return {}; }
 };
 

@@ -222,7 +222,7 @@ TEST(WeightCode, DeadChannelsKeepAScaleThatBiasesFit) {
 
 TEST(IntegerKernel, ComputesWithTheCodesThatItNames) {
   const test::OneLayer layer = test::conv_layer({.pads = {1, 1, 1, 1}}, {}, 20);
-  IntegerKernel kernel(3, activation_code(observed(layer.x), 4, {}));
+  IntegerKernel kernel(3, activation_code(observed(layer.x), 4, {}), torch::kCPU);
   const plan::LayerNumerics numerics = kernel.numerics(layer.weight);
   const Tensor expected = apply_layer(layer.op, fake_quantize(layer.x, numerics.input),
                                       fake_quantize(layer.weight, numerics.weights), layer.bias);
@@ -231,7 +231,7 @@ TEST(IntegerKernel, ComputesWithTheCodesThatItNames) {
 
 TEST(IntegerKernel, StrengthRampsTheErrorInTrainingAlone) {
   const test::OneLayer layer = test::linear_layer(5, 40, 7, 21);
-  IntegerKernel kernel(2, activation_code(observed(layer.x), 2, {}));
+  IntegerKernel kernel(2, activation_code(observed(layer.x), 2, {}), torch::kCPU);
   const Tensor full = kernel.forward(layer.call());
   kernel.set_strength(0);
   EXPECT_TRUE(kernel.forward(layer.call()).equal(full));
@@ -250,7 +250,7 @@ TEST(IntegerKernel, SaturatedInputsPassTheUnrampedShareOfTheGradient) {
   test::OneLayer layer = test::linear_layer(1, 2, 1, 22);
   layer.x = torch::tensor({{0.5F, 50.0F}}).requires_grad_();
   layer.weight = torch::ones({1, 2});
-  IntegerKernel kernel(8, code_of(0.1F, 0, -128, 127));
+  IntegerKernel kernel(8, code_of(0.1F, 0, -128, 127), torch::kCPU);
   kernel.set_training(true);
   kernel.set_strength(0.75);
   kernel.forward(layer.call()).sum().backward();
@@ -259,7 +259,7 @@ TEST(IntegerKernel, SaturatedInputsPassTheUnrampedShareOfTheGradient) {
 
 TEST(Float16Kernel, RoundsInputsWeightsAndBias) {
   const test::OneLayer layer = test::conv_layer({}, {}, 23);
-  const auto kernel = make_float16_kernel();
+  const auto kernel = make_float16_kernel(torch::kCPU);
   const Tensor expected = apply_layer(layer.op, fake_float16(layer.x), fake_float16(layer.weight),
                                       fake_float16(layer.bias));
   EXPECT_TRUE(kernel->forward(layer.call()).equal(expected));

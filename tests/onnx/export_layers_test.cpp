@@ -163,6 +163,37 @@ TEST(ExportLayers, X8_PartsHaveTheirOwnWidths) {
               ThrowsMessage<UnsupportedError>(HasSubstr("layer 'conv' mixes int8 and fp16")));
 }
 
+// Weights of a 1x1 convolution with codes 1 … 4 and 97, 127, -127, 100 in blocks of four, half of
+// them low: the powers of two, exactly, and what is nearest.
+TEST(ExportLayers, X10_StrumWritesTheCodesThatHardwareMultipliesWith) {
+  ir::GraphBuilder b;
+  const ir::ValueId x = b.input("x", {1, 8, 1, 1});
+  const std::vector<float> weights{1, 2, 3, 4, 97, 127, -127, 100};
+  const ir::Graph graph =
+      b.finish({b.node("conv", ir::Conv{}, {x, b.constant("w", {1, 8, 1, 1}, weights)})});
+  plan::LayerNumerics numerics = codes(127);
+  numerics.weights.scales = {1};
+  numerics.weights.zero_points = {0};
+  const auto written = [&](const format::Strum& scheme) {
+    return Exported(graph, {{{"npu", scheme, {0, 1}}}}, numerics);
+  };
+  format::Strum scheme{.block_columns = 4};
+  // 128 is no INT8 value: 127 would become 64, so it stays high.
+  EXPECT_THAT(list<std::int8_t>(written(scheme).initializer("w_quantized")),
+              ElementsAre(1, 2, 3, 4, 64, 127, -128, 100));
+  EXPECT_EQ(default_opset(written(scheme).model()), 13);
+  EXPECT_EQ(written(scheme).metadata("tessera.layer.conv"),
+            "unit=npu;format=strum:mip2q,p=0.5,L=7,block=1x4/a8");
+  scheme.low = format::Mip2q{.plus_128 = true};
+  EXPECT_THAT(list<std::int16_t>(written(scheme).initializer("w_quantized")),
+              ElementsAre(1, 2, 3, 4, 97, 128, -128, 100));
+  EXPECT_EQ(default_opset(written(scheme).model()), 21);
+  numerics.weights.zero_points = {1};
+  EXPECT_THAT([&] { written(scheme); },
+              ThrowsMessage<ConfigError>(HasSubstr(
+                  "codes from -127 to 127 around a zero point, allowed for strum:mip2q")));
+}
+
 TEST(ExportLayers, X9_LayersThatReadOneValueShareItsCodes) {
   ir::GraphBuilder b;
   const ir::ValueId x = b.input("x", {1, 1, 2, 2});
@@ -197,7 +228,7 @@ TEST(ExportLayers, RefusesNumericsThatDoNotFit) {
 }
 
 // 1.0 and -3.0 at scales 0.5 and 1.0 are 2 and -3: one byte, the first in its low half.
-TEST(Export, X10_FourBitWeightsAreStoredInFourBits) {
+TEST(Export, X11_FourBitWeightsAreStoredInFourBits) {
   const Exported small(one_conv(), path_of(format::Integer{4, 8}), codes(7), 21);
   const auto& tensors = small.model().graph().initializer();
   const auto found = std::ranges::find_if(

@@ -149,7 +149,7 @@ TEST(Mapping, OnlyTheDecisionIsNeededAsAnInput) {
   const auto input = read_mapping(write(kGood));
   ASSERT_EQ(input.paths.size(), 2u);
   EXPECT_EQ(input.paths[0].first, "a.\"b\"");
-  EXPECT_EQ(to_string(input.paths[0].second), "npu int8 + pcm analog:x");
+  EXPECT_EQ(to_string(input.paths[0].second), "4 of npu int8 + 4 of pcm analog:x");
   EXPECT_EQ(input.weights, "");
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,6 +20,22 @@ Space space_of(const std::vector<std::size_t>& counts) {
   for (const std::size_t count : counts)
     space.emplace_back(count);
   return space;
+}
+
+// The rows of the ablation differ in these strengths alone.
+TEST(TrainingStrength, LeavesOutWhatTheAblationSays) {
+  const format::NumberFormat int8 = format::Integer{8, 8};
+  const format::NumberFormat analog = format::Analog{"x"};
+  const auto strengths = [&](const TrainingEffects& effects) {
+    return std::pair{training_strength(effects, int8, 0.3),
+                     training_strength(effects, analog, 0.3)};
+  };
+  EXPECT_EQ(strengths({}), (std::pair{0.3, 0.3}));
+  EXPECT_EQ(strengths({.quantisation = false, .noise = TrainingNoise::kNone}),
+            (std::pair{0.0, 0.0}));
+  EXPECT_EQ(strengths({.noise = TrainingNoise::kNone}), (std::pair{0.3, 0.0}));
+  EXPECT_EQ(strengths({.noise = TrainingNoise::kFull}), (std::pair{0.3, 1.0}));
+  EXPECT_EQ(strengths({.quantisation = false}), (std::pair{0.0, 0.3}));
 }
 
 TEST(StrictFair, EveryPathOfEveryLayerExactlyOnce) {

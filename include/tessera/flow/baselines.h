@@ -24,6 +24,10 @@ std::optional<plan::Assignment> assign(
     const cost::TiledModel& model, const std::function<bool(const format::NumberFormat&)>& wanted,
     const std::function<bool(const format::NumberFormat&)>& otherwise);
 
+// Analog but for the first and the last layer, which are fallback_digital(); none where a layer has
+// no such path.
+std::optional<plan::Assignment> ends_digital_assignment(const cost::TiledModel& model);
+
 // Every layer in one format: "fp32", "int8", …; or "analog", where layers that no tile takes are
 // fallback_digital(). Throws UsageError for a format that the platform does not offer, with those
 // it does.

@@ -12,12 +12,28 @@
 
 namespace tessera::flow {
 
-// A search method by name.
+// What a method is made from.
+struct StrategyInputs {
+  const MapSettings& settings;
+  const cost::TiledModel& model;
+  const supernet::Space& space;
+};
+
+// How a method spends training samples inside its search: on strict-fair steps, which train every
+// path of the longest list once, on plain steps, or not at all.
+enum class SearchTraining { kFairSteps, kSteps, kNone };
+
+// A search method by name; variants of one are entries of their own, "NAME:VARIANT".
 struct StrategyEntry {
   std::string name;
   std::string summary;
-  std::function<std::unique_ptr<supernet::Strategy>(const MapSettings&)> make;
+  SearchTraining training = SearchTraining::kSteps;
+  // Throws UsageError when the method does not fit the platform.
+  std::function<std::unique_ptr<supernet::Strategy>(const StrategyInputs&)> make;
 };
+
+// Largest number of paths that a layer has.
+std::int64_t most_paths(const supernet::Space& space);
 
 const std::vector<StrategyEntry>& strategies();
 // Throws UsageError that lists the known ones.

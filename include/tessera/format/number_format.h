@@ -4,8 +4,10 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "tessera/core/expected.h"
+#include "tessera/format/strum.h"
 
 namespace tessera::format {
 
@@ -31,17 +33,25 @@ struct Analog {
 };
 
 // How one layer's numbers are held and multiplied. Written "fp32", "fp16", "int8" (8-bit weights
-// and activations), "int4/a8" (weights/activations), "analog:PRESET".
-using NumberFormat = std::variant<Float, Integer, Analog>;
+// and activations), "int4/a8" (weights/activations), "analog:PRESET", "strum:…" (strum.h).
+using NumberFormat = std::variant<Float, Integer, Analog, Strum>;
 
 std::string to_string(const NumberFormat& format);
 // The error's detail names what was found and the forms allowed.
 Expected<NumberFormat> parse_number_format(std::string_view text);
 
-// Bits of one stored weight; 0 for analog, whose weights live in the crossbar's devices.
+// Bits of one weight as it is multiplied; 0 for analog, whose weights live in the crossbar's
+// devices.
 int weight_bits(const NumberFormat& format);
 // Bits of one activation as it enters the layer; 8 for analog (the bits of its DAC belong to the
 // unit).
 int activation_bits(const NumberFormat& format);
+
+// Bits that a layer's weights take in a memory: packed for StruM, else weight_bits() for each.
+std::int64_t stored_weight_bits(const NumberFormat& format, const WeightShape& shape);
+
+// The formats of a list separated by commas, each as it stands; a StruM format's own commas do not
+// separate.
+std::vector<std::string> split_formats(std::string_view text);
 
 }  // namespace tessera::format

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -9,6 +10,7 @@
 
 #include "tessera/core/quantity.h"
 #include "tessera/format/number_format.h"
+#include "tessera/hw/strum_pe.h"
 
 namespace tessera::hw {
 
@@ -57,7 +59,8 @@ struct DigitalUnit {
   std::string name;
   double node_nm = 0;
   Quantity clock_ghz;
-  std::vector<DigitalMode> modes;
+  std::vector<DigitalMode> modes;  // with a StruM PE: of the plain PE that it was made from
+  std::optional<StrumPe> strum_pe;
   std::string weight_memory;  // name of a Memory
   WeightResidency weight_residency = WeightResidency::kResident;
   // Times each weight (input) is read from memory for one image: 1 when it is held in the array
@@ -68,6 +71,14 @@ struct DigitalUnit {
   Quantity area_mm2;
   bool operator==(const DigitalUnit&) const = default;
 };
+
+// What the unit offers to searches: its modes, and with a StruM PE the PE's schemes, each at the
+// rate and energy that the PE runs it at (docs/strum.md). A static PE may run no mode at all.
+std::vector<DigitalMode> offered_modes(const DigitalUnit& unit);
+// The mode of this format, also of a StruM scheme that is not offered but that the PE can run.
+Expected<DigitalMode> find_mode(const DigitalUnit& unit, const format::NumberFormat& format);
+// With a StruM PE, the unit's array of PEs takes that PE's share of the stated area.
+double area_mm2(const DigitalUnit& unit);
 
 using Unit = std::variant<AnalogUnit, DigitalUnit>;
 std::string_view name(const Unit& unit);

@@ -15,9 +15,9 @@ namespace tessera::ir {
 
 // The operators of a graph. Each is a plain struct of attributes; inputs and outputs stand in the
 // Node. Activations are N C H W. To add one: a struct and an entry in Op here, a rule in
-// infer_shapes.cpp, a reader in onnx/import_ops.cpp, a writer in onnx/export.cpp and a kernel in
-// nn/tensor/kernels.cpp; the compiler names each place that was forgotten, since all of them visit
-// Op exhaustively.
+// infer_shapes.cpp, its ties between widths in width_groups.cpp, a reader in onnx/import_ops.cpp, a
+// writer in onnx/export.cpp and a kernel in nn/tensor/kernels.cpp; the compiler names each place
+// that was forgotten, since all of them visit Op exhaustively.
 
 // Inputs: x [N,C,H,W], w [M,C/groups,R,S], optional bias [M]. Output [N,M,P,Q] with
 // P = (H + pad_top + pad_bottom - dilation*(R-1) - 1) / stride + 1.

@@ -39,6 +39,7 @@ struct ExportOptions {
 //   int     the input through QuantizeLinear and DequantizeLinear (behind a Clip when its codes do
 //           not fill their storage), weights as integers behind a DequantizeLinear with one scale
 //           per output channel, the bias as int32 with scale s_x · s_w behind another;
+//   strum   as int8, with the weights that hardware multiplies with;
 //   analog  the noise-free integer twin that the layer's numerics describe.
 // What each layer was meant to run on is in the metadata: "tessera.layer.NAME" is
 // "unit=U;format=F", parts joined by " + ".

@@ -27,13 +27,15 @@ struct Part {
 
 // One way to run one layer: the supernetwork's branch, the search's choice and the mapping's entry
 // are all this. Parts are disjoint, ascending and cover all output channels; one part over all is
-// the normal case.
+// the normal case. A unit's channels need not stand together: several parts of one unit and format
+// are its list of ranges, and are run and priced as one.
 struct Path {
   std::vector<Part> parts;
   bool operator==(const Path&) const = default;
 };
 
-// "pcm analog:pcm-lionheart", parts joined by " + ".
+// "pcm analog:pcm-lionheart"; "6 of pcm analog:pcm-lionheart + 10 of npu int8" when several units
+// or formats share the layer's channels.
 std::string to_string(const Path& path);
 
 }  // namespace tessera::plan

@@ -8,6 +8,19 @@
 
 namespace tessera::supernet {
 
+// What the supernetwork's training leaves out or in, as in the ablation of the paper: digital paths
+// in their formats or in float32, and analog paths without noise, at full noise from the first step
+// on, or at noise that rises by each layer's sensitivity.
+enum class TrainingNoise { kNone, kFull, kScaled };
+struct TrainingEffects {
+  bool quantisation = true;
+  TrainingNoise noise = TrainingNoise::kScaled;
+};
+
+// Strength at which a path of this format is trained where the ramp of its layer stands at `ramp`.
+double training_strength(const TrainingEffects& effects, const format::NumberFormat& format,
+                         double ramp);
+
 // Mixed-precision supernetwork search (Benmeziane et al., Nature Communications 2026), in the order
 // in which it runs.
 struct MpsOptions {
@@ -22,6 +35,7 @@ struct MpsOptions {
   std::int64_t ramp_steps = 300;
   double fastest_ramp = 0.2;
   double slowest_ramp = 0.7;
+  TrainingEffects effects;
   nn::TrainingOptions training;  // batch, rates, distillation of both phases; its steps are ignored
   // Phase 3, rank-preserving fine-tuning of the selection parameters.
   std::int64_t rounds = 12;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,13 +51,31 @@ struct Problem {
   Rng rng;
 };
 
+// A network that a method made from the problem's: the same layers by the same names, inner widths
+// of its own, and what mappings of it are made from.
+struct Adapted {
+  int number = 0;   // among those of one run, from 1
+  ir::Graph start;  // before any training: computes what the problem's network computes
+  cost::TiledModel model;
+  Space space;
+  std::vector<nn::RangeObserver> ranges;
+};
+
 // A mapping with what it costs and how accurate it is on the validation part.
 struct Evaluated {
   Choice choice;
   plan::Totals totals;
   plan::Accuracy accuracy;
-  bool operator==(const Evaluated&) const = default;
+  // The mapping itself where a method makes paths that the space lacks (layers in several parts);
+  // `choice` is then empty.
+  std::optional<plan::Assignment> made = std::nullopt;
+  // The network that it maps, and whose space `choice` is from; null: the problem's own.
+  std::shared_ptr<const Adapted> adapted = nullptr;
+  bool operator==(const Evaluated& other) const;
 };
+
+// `space`: of the problem.
+plan::Assignment assignment_of(const Space& space, const Evaluated& candidate);
 
 // What a search trades, each to be minimized: accuracy (first) and digital weight bytes, and analog
 // MAC ratio, energy and latency unless `limits` bounds them. A bounded quantity is a constraint:
@@ -105,14 +124,33 @@ class Observer {
   virtual std::optional<Checkpoint> load(std::string_view name) = 0;
 };
 
+// Trained parameters of a network and of its kernels.
+struct Weights {
+  nn::TensorMap network;  // by position among Network::parameters() of what the candidate maps
+  nn::TensorMap kernels;  // as MappedNetwork::kernel_state() names them
+
+  static Weights of(const nn::Network& network, nn::TensorMap kernels);
+  // A copy of `network` with these parameters. Throws IoError when they do not fit it.
+  nn::Network load_into(const nn::Network& network) const;
+};
+
 struct Solution {
   std::vector<Evaluated> front;  // measured as Problem::evaluation says
   std::vector<plan::Sensitivity> sensitivity;
+  std::vector<std::string> notes;      // what the reader of the record must know
   std::optional<nn::Network> network;  // trained weights to start the chosen mapping from
   nn::TensorMap kernel_state;  // trained input ranges, as MappedNetwork::kernel_state() names them
+  // Of each member of the front, where every one was trained by itself; then in place of the two
+  // above.
+  std::vector<Weights> weights;
   std::int64_t evaluations = 0;
   std::int64_t training_samples = 0;  // images times backward passes
 };
+
+// Tells `observer` which of a front so far would be chosen, with its own weights; nothing while
+// none keeps the limits.
+void report_best(const Problem& problem, const std::vector<Evaluated>& front,
+                 const std::vector<Weights>& weights, Observer& observer);
 
 // A search that trains. Deterministic for a problem (its seed included) and a thread count, whether
 // or not it was interrupted and continued.

@@ -36,6 +36,12 @@ class Supernet {
   // format's effect.
   void prepare_training(const Rng& rng, const std::vector<std::vector<double>>& strength);
 
+  // One update from the mean loss of the models that strict_fair_choices() gave. Returns that loss.
+  // The trainer's parameters are parameters().
+  nn::Tensor fair_step(nn::Trainer& trainer, const Rng& rng,
+                       const std::vector<std::vector<double>>& strength,
+                       const std::vector<Choice>& choices);
+
   // One accuracy per time of `plan`; kernels are left in evaluation mode.
   std::vector<plan::Accuracy> measure(const Choice& choice, const nn::Split& split,
                                       const nn::Preprocessing& preprocessing,
@@ -45,10 +51,22 @@ class Supernet {
   nn::TensorMap kernel_state() const;
 
  private:
+  // Several models at once, for a GPU. Where every layer has as many paths as there are models, a
+  // strict-fair step uses each path once: path p of a layer runs the images of whichever model
+  // chose it. The work is then the same in every step but for the order of models, which
+  // choose_models() writes to the device, so that a step can be recorded.
+  bool can_run_together(const std::vector<Choice>& choices) const;
+  void choose_models(const std::vector<Choice>& choices);
+  // x: [N, ...]. Logits of all models, [models · N, classes], model by model.
+  nn::Tensor forward_models(const nn::Tensor& x);
+
   const Space* space_;
   nn::Network network_;
   std::vector<std::vector<std::unique_ptr<nn::LayerKernel>>>
-      kernels_;  // [layer][path], null: float32
+      kernels_;            // [layer][path], null: float32
+  nn::Tensor noise_seed_;  // of training noise; steps recorded on a GPU read it
+  nn::Tensor model_of_;    // int64 [layer, path], on the network's device
+  nn::Tensor path_of_;     // int64 [layer, model]
 };
 
 }  // namespace tessera::supernet

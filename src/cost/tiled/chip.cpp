@@ -88,7 +88,7 @@ double Chip::area_mm2() const {
     double operator()(const hw::AnalogUnit& u) const {
       return static_cast<double>(u.tiles) * u.tile_area_mm2.value;
     }
-    double operator()(const hw::DigitalUnit& u) const { return u.area_mm2.value; }
+    double operator()(const hw::DigitalUnit& u) const { return hw::area_mm2(u); }
   };
   double sum = 0;
   for (const hw::Unit& unit : platform_->units)

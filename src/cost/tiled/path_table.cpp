@@ -111,25 +111,19 @@ Expected<PartTable> cost_part(const Chip& chip, const hw::AnalogUnit& unit, cons
   return p;
 }
 
-std::string mode_names(const hw::DigitalUnit& unit) {
-  std::string names;
-  for (const hw::DigitalMode& mode : unit.modes)
-    names += (names.empty() ? "" : ", ") + format::to_string(mode.format);
-  return names;
-}
-
 // C6, C7.
 Expected<PartTable> cost_part(const Chip& chip, const hw::DigitalUnit& unit, const ir::Layer& layer,
                               const plan::Part& part, PathTable& table) {
-  const auto mode = std::find_if(unit.modes.begin(), unit.modes.end(),
-                                 [&](const hw::DigitalMode& m) { return m.format == part.format; });
-  if (mode == unit.modes.end())
-    return no_such_format(layer, part, mode_names(unit));
+  const auto mode = hw::find_mode(unit, part.format);
+  if (!mode)
+    return infeasible("path", fmt::format("layer {}: {}", layer.name, mode.error().detail));
 
   const Slice s = slice(layer, part.channels);
   const bool is_float = std::holds_alternative<format::Float>(part.format);
   const int weight_bits = format::weight_bits(part.format);
-  const std::int64_t weight_bytes = (s.weights * weight_bits + 7) / 8;
+  const format::WeightShape shape{
+      .outputs = s.dims.M, .inputs = s.dims.C / s.dims.G, .positions = s.dims.R * s.dims.S};
+  const std::int64_t weight_bytes = (format::stored_weight_bits(part.format, shape) + 7) / 8;
   // Biases are held as wide as the accumulated sums they are added to, halves as halves.
   const std::int64_t bias_bytes = s.bias * (is_float ? weight_bits / 8 : 4);
 
@@ -166,32 +160,73 @@ Expected<PartTable> cost_part(const Chip& chip, const hw::DigitalUnit& unit, con
   return p;
 }
 
-// C8: a split layer's outputs come together on the first part's unit in the widest encoding.
+// C8: a split layer's outputs come together on its first part's unit in the widest encoding.
 void gather_outputs(const Chip& chip, const ir::Layer& layer, PathTable& table) {
   table.output_unit = table.parts.front().unit;
   table.output = table.parts.front().encoding;
   for (const PartTable& part : table.parts)
     table.output = wider(table.output, part.encoding);
-  const hw::GlueUnit& glue = chip.platform().glue;
-  for (std::size_t i = 0; i < table.parts.size(); ++i) {
-    const PartTable& part = table.parts[i];
-    const auto [begin, end] = table.path.parts[i].channels;
-    const std::int64_t elements = layer.output_elements / layer.dims.M * (end - begin);
-    if (part.unit != table.output_unit) {
-      const hw::Link& link = chip.link(part.unit, table.output_unit);
-      const auto bytes = static_cast<double>(stored_bytes(elements, part.encoding));
-      table.fixed.energy_pj[Component::kLink] += bytes * link.energy_pj_per_byte.value;
-      table.fixed.latency_ns += bytes / link.bandwidth_bytes_per_ns.value;
-    }
-    if (part.encoding != table.output) {
-      table.fixed.energy_pj[Component::kConversion] +=
-          static_cast<double>(elements) * glue.conversion_pj.value;
-      table.fixed.latency_ns += static_cast<double>(elements) / glue.operations_per_ns.value;
-    }
+  for (const PartTable& part : table.parts) {
+    const Gathering needed = gathering(chip, layer, part, table.output_unit, table.output);
+    table.fixed.energy_pj[Component::kLink] += needed.link_pj;
+    table.fixed.energy_pj[Component::kConversion] += needed.conversion_pj;
+    table.fixed.latency_ns += needed.latency_ns;
   }
 }
 
+// C8: parts of one unit in one format are one.
+std::vector<std::vector<std::size_t>> together(const plan::Path& path) {
+  std::vector<std::vector<std::size_t>> groups;
+  for (std::size_t i = 0; i < path.parts.size(); ++i) {
+    const auto same = std::find_if(groups.begin(), groups.end(), [&](const auto& group) {
+      const plan::Part& first = path.parts[group.front()];
+      return first.unit == path.parts[i].unit && first.format == path.parts[i].format;
+    });
+    if (same == groups.end())
+      groups.push_back({i});
+    else
+      same->push_back(i);
+  }
+  return groups;
+}
+
 }  // namespace
+
+Gathering gathering(const Chip& chip, const ir::Layer& layer, const PartTable& part,
+                    int output_unit, Encoding output) {
+  Gathering needed;
+  const hw::GlueUnit& glue = chip.platform().glue;
+  const std::int64_t elements = layer.output_elements / layer.dims.M * part.channels;
+  if (part.unit != output_unit) {
+    const hw::Link& link = chip.link(part.unit, output_unit);
+    const auto bytes = static_cast<double>(stored_bytes(elements, part.encoding));
+    needed.link_pj = bytes * link.energy_pj_per_byte.value;
+    needed.latency_ns += bytes / link.bandwidth_bytes_per_ns.value;
+  }
+  if (part.encoding != output) {
+    needed.conversion_pj = static_cast<double>(elements) * glue.conversion_pj.value;
+    needed.latency_ns += static_cast<double>(elements) / glue.operations_per_ns.value;
+  }
+  return needed;
+}
+
+Expected<PartTable> cost_channels(const Chip& chip, const ir::Layer& layer, const std::string& unit,
+                                  const format::NumberFormat& format, std::int64_t channels,
+                                  PathTable& table) {
+  const int index = chip.unit_index(unit);
+  if (index < 0) {
+    return infeasible("path", fmt::format("layer {}: platform {} has no unit '{}'", layer.name,
+                                          chip.platform().name, unit));
+  }
+  const plan::Part part{unit, format, {0, channels}};
+  auto costed = std::visit([&](const auto& u) { return cost_part(chip, u, layer, part, table); },
+                           chip.platform().units[static_cast<std::size_t>(index)]);
+  if (!costed)
+    return tl::unexpected(costed.error());
+  costed->unit = index;
+  costed->channels = channels;
+  return costed;
+}
 
 Expected<PathTable> make_path_table(const Chip& chip, const ir::Layer& layer,
                                     const plan::Path& path) {
@@ -199,36 +234,51 @@ Expected<PathTable> make_path_table(const Chip& chip, const ir::Layer& layer,
     return tl::unexpected(covered.error());
   PathTable table;
   table.path = path;
-  for (const plan::Part& part : path.parts) {
-    const int index = chip.unit_index(part.unit);
-    if (index < 0) {
-      return infeasible("path", fmt::format("layer {}: platform {} has no unit '{}'", layer.name,
-                                            chip.platform().name, part.unit));
-    }
-    auto costed =
-        std::visit([&](const auto& unit) { return cost_part(chip, unit, layer, part, table); },
-                   chip.platform().units[static_cast<std::size_t>(index)]);
-    if (!costed)
-      return tl::unexpected(costed.error());
-    costed->unit = index;
-    table.parts.push_back(*costed);
-    table.fixed.part_tiles.push_back(costed->tiles);
+  table.fixed.part_tiles.assign(path.parts.size(), 0);
+  for (const std::vector<std::size_t>& group : together(path)) {
+    const plan::Part& first = path.parts[group.front()];
+    std::int64_t channels = 0;
+    for (const std::size_t i : group)
+      channels += path.parts[i].channels.end - path.parts[i].channels.begin;
+    auto part = cost_channels(chip, layer, first.unit, first.format, channels, table);
+    if (!part)
+      return tl::unexpected(part.error());
+    table.parts.push_back(*part);
+    table.fixed.part_tiles[group.front()] = part->tiles;
   }
+  std::stable_sort(table.parts.begin(), table.parts.end(),
+                   [](const PartTable& a, const PartTable& b) {
+                     return a.channels != b.channels ? a.channels > b.channels : a.unit < b.unit;
+                   });
   gather_outputs(chip, layer, table);
   return table;
 }
 
+double busy_ns(const PartTable& part) {
+  return std::max(part.compute_ns, part.weight_ns);
+}
+
+double activation_ns(const Chip& chip, const PartTable& part, Encoding source) {
+  const double input_bytes =
+      static_cast<double>(stored_bytes(part.input_elements, source)) * part.input_reads;
+  return (input_bytes + part.activation_bytes) / chip.activations().bandwidth_bytes_per_ns.value;
+}
+
+// C13: units work at the same time, the parts of one after another, all on one activation memory.
 plan::LayerCost layer_row(const Chip& chip, const PathTable& table, Encoding source) {
   plan::LayerCost cost = table.fixed;
-  const hw::Memory& memory = chip.activations();
+  std::vector<double> unit_ns(chip.unit_count(), 0);
+  double traffic_ns = 0;
   for (const PartTable& part : table.parts) {
     const double input_bytes =
         static_cast<double>(stored_bytes(part.input_elements, source)) * part.input_reads;
-    cost.energy_pj[Component::kActivations] += input_bytes * memory.read_pj_per_byte.value;
-    const double activation_ns =
-        (input_bytes + part.activation_bytes) / memory.bandwidth_bytes_per_ns.value;
-    cost.latency_ns += std::max({part.compute_ns, part.weight_ns, activation_ns});
+    cost.energy_pj[Component::kActivations] +=
+        input_bytes * chip.activations().read_pj_per_byte.value;
+    const double own_traffic_ns = activation_ns(chip, part, source);
+    traffic_ns += own_traffic_ns;
+    unit_ns[static_cast<std::size_t>(part.unit)] += std::max(busy_ns(part), own_traffic_ns);
   }
+  cost.latency_ns += std::max(traffic_ns, *std::max_element(unit_ns.begin(), unit_ns.end()));
   return cost;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -50,9 +51,11 @@ class Chip {
   std::vector<const hw::Link*> links_;  // unit_count() squared
 };
 
-// One part of a path, costed as far as it does not depend on the neighbours.
+// One part of a path, costed as far as it does not depend on the neighbours: all channels of one
+// unit and format, wherever they lie (C8).
 struct PartTable {
   int unit = 0;
+  std::int64_t channels = 0;
   Encoding encoding;
   std::int64_t input_elements = 0;
   double input_reads = 1;
@@ -66,8 +69,8 @@ struct PartTable {
 // One layer on one path.
 struct PathTable {
   plan::Path path;
-  std::vector<PartTable> parts;
-  plan::LayerCost fixed;  // without the inputs' traffic; latency_ns: what no overlap hides
+  std::vector<PartTable> parts;  // most channels first
+  plan::LayerCost fixed;         // without the inputs' traffic; latency_ns: what no overlap hides
   std::int64_t analog_macs = 0;
   // Where and how the outputs lie (C8: those of a split layer are gathered).
   int output_unit = 0;
@@ -77,6 +80,26 @@ struct PathTable {
 // "path" and "channels" as TiledModel::layer_cost() says.
 Expected<PathTable> make_path_table(const Chip& chip, const ir::Layer& layer,
                                     const plan::Path& path);
+
+// The costs of `channels` channels (whole groups) in one unit and format; adds those that depend on
+// nothing else to `fixed` and `analog_macs` of `table`. "path" as TiledModel::layer_cost() says.
+Expected<PartTable> cost_channels(const Chip& chip, const ir::Layer& layer, const std::string& unit,
+                                  const format::NumberFormat& format, std::int64_t channels,
+                                  PathTable& table);
+
+// A part by itself: without the reading of its inputs, C13's longest of computing and weights.
+double busy_ns(const PartTable& part);
+// Its traffic on the activation memory, the input stored as `source`.
+double activation_ns(const Chip& chip, const PartTable& part, Encoding source);
+
+// C8: what it takes to bring a part's outputs to where and how a split layer's lie.
+struct Gathering {
+  double link_pj = 0;
+  double conversion_pj = 0;
+  double latency_ns = 0;
+};
+Gathering gathering(const Chip& chip, const ir::Layer& layer, const PartTable& part,
+                    int output_unit, Encoding output);
 
 // The layer's row when its input is stored as `source`.
 plan::LayerCost layer_row(const Chip& chip, const PathTable& table, Encoding source);

@@ -147,7 +147,7 @@ std::vector<std::vector<PathTable>> TiledModel::Tables::cost_candidates() const 
     }
     std::vector<format::NumberFormat> operator()(const hw::DigitalUnit& u) const {
       std::vector<format::NumberFormat> formats;
-      for (const hw::DigitalMode& mode : u.modes)
+      for (const hw::DigitalMode& mode : hw::offered_modes(u))
         formats.push_back(mode.format);
       return formats;
     }

@@ -11,6 +11,7 @@
 
 #include "nn/analog/devices.h"
 #include "nn/analog/readout.h"
+#include "nn/gpu/launch.h"
 #include "nn/quant/loops.h"
 
 namespace tessera::nn::detail {
@@ -27,10 +28,16 @@ bool is_plain(const Tensor& x) {
 class Dac final : public torch::autograd::Function<Dac> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& range,
-                        std::int64_t levels, double strength) {
+                        std::int64_t levels, const Strength& given) {
+    const double strength = given.value();
     bool clamped = true;
     Tensor y;
-    if (is_plain(x)) {
+    if (gpu::takes(x)) {
+      y = at::empty_like(x);
+      if constexpr (gpu::kCompiled)
+        gpu::dac(x.data_ptr<float>(), y.data_ptr<float>(), x.numel(), range.data_ptr<float>(),
+                 static_cast<int>(levels), given.factor(), gpu::current_stream());
+    } else if (is_plain(x)) {
       y = at::empty_like(x);
       clamped = convert(x, y, range.item<float>(), static_cast<float>(levels),
                         static_cast<float>(strength));
@@ -47,6 +54,7 @@ class Dac final : public torch::autograd::Function<Dac> {
       ctx->save_for_backward({x, range});
     ctx->saved_data["clamped"] = clamped;
     ctx->saved_data["strength"] = strength;
+    ctx->saved_data["strength_on_device"] = given.on_device();
     return y;
   }
 
@@ -58,6 +66,19 @@ class Dac final : public torch::autograd::Function<Dac> {
     const Tensor& x = saved[0];
     const Tensor& range = saved[1];
     const double strength = ctx->saved_data["strength"].toDouble();
+    if (gpu::takes(x)) {
+      const Tensor gy = gpu::laid_out_like(x, g);
+      Tensor gx = at::empty_like(gy);
+      Tensor g_range = at::empty_like(range);
+      Tensor scratch = at::empty({gpu::kSumScratch}, range.options());
+      if constexpr (gpu::kCompiled)
+        gpu::dac_backward(
+            gy.data_ptr<float>(), x.data_ptr<float>(), gx.data_ptr<float>(), x.numel(),
+            range.data_ptr<float>(),
+            Strength::factor_of(ctx->saved_data["strength_on_device"].toTensor(), strength),
+            g_range.data_ptr<float>(), scratch.data_ptr<float>(), gpu::current_stream());
+      return {gx, g_range, Tensor(), Tensor()};
+    }
     if (is_plain(x) && is_plain(g) && g.strides() == x.strides()) {
       Tensor gx = at::empty_like(g);
       const double sum = clamp_backward_loop(
@@ -105,16 +126,22 @@ bool channels_innermost(const Tensor& y) {
 
 class ReadOut final : public torch::autograd::Function<ReadOut> {
  public:
-  static Tensor forward(AutogradContext* ctx, Tensor y, const Tensor& bias, const Readout& readout,
-                        at::Generator& generator) {
+  static Tensor forward(AutogradContext* ctx, Tensor y, const Tensor& bias, const Tensor& range,
+                        const Readout& readout, NoiseStream& noise) {
+    const bool sizes_noise = range.numel() > 0 && readout.noise_sigma.defined();
+    ctx->saved_data["sizes_noise"] = sizes_noise;
+    if (sizes_noise) {
+      ctx->saved_data["range"] = range.detach();
+      ctx->saved_data["sigma"] = readout.noise_sigma.contiguous();
+    }
     ctx->saved_data["dim"] = readout.channel_dim;
     ctx->saved_data["gain"] = readout.gain;
     ctx->saved_data["outside"] = readout.gain * (1 - readout.strength);
     ctx->saved_data["has_bias"] = bias.numel() > 0;
     // Places of clipped outputs, a list: the ADC's bound is far out, so that they are few.
     const Tensor clipped = is_plain(y) && (y.is_contiguous() || channels_innermost(y))
-                               ? by_loop(y, bias, readout, generator)
-                               : by_operators(y, bias, readout, generator);
+                               ? by_loop(ctx, y, bias, readout, noise)
+                               : by_operators(ctx, y, bias, readout, noise);
     ctx->saved_data["any_clipped"] = clipped.numel() > 0;
     if (clipped.numel() > 0)
       ctx->save_for_backward({clipped});
@@ -139,17 +166,41 @@ class ReadOut final : public torch::autograd::Function<ReadOut> {
       others.erase(others.begin() + ctx->saved_data["dim"].toInt());
       gb = g.sum(others);
     }
-    return {gy, gb, Tensor(), Tensor()};
+    return {gy, gb, noise_gradient(ctx, gy), Tensor(), Tensor()};
   }
 
  private:
-  static Tensor by_loop(Tensor& y, const Tensor& bias, const Readout& readout,
-                        at::Generator& generator) {
+  // gy: of the sums, what the ADC clipped left out.
+  static Tensor noise_gradient(AutogradContext* ctx, const Tensor& gy) {
+    if (!ctx->saved_data["sizes_noise"].toBool())
+      return Tensor();
+    const Tensor range = ctx->saved_data["range"].toTensor();
+    const Tensor drawn = ctx->saved_data["drawn"].toTensor();
+    if (drawn.defined())
+      return ((gy * drawn).sum() / range).to(range.scalar_type()).reshape(range.sizes());
+    const Tensor g = gy.contiguous();
+    const Tensor sigma = ctx->saved_data["sigma"].toTensor();
+    const std::int64_t dim = ctx->saved_data["dim"].toInt();
+    std::int64_t inner = 1;
+    for (std::int64_t d = dim + 1; d < g.dim(); ++d)
+      inner *= g.size(d);
+    const double sum = noise_gradient_loop(
+        g.data_ptr<float>(), g.numel(),
+        {.channels = g.size(dim), .inner = inner, .noise_sigma = sigma.data_ptr<float>()},
+        static_cast<std::uint64_t>(ctx->saved_data["seed"].toInt()), at::get_num_threads());
+    return at::full_like(range, sum) / range;
+  }
+
+  static Tensor by_loop(AutogradContext* ctx, Tensor& y, const Tensor& bias, const Readout& readout,
+                        NoiseStream& noise) {
     const Tensor sigma =
         readout.noise_sigma.defined() ? readout.noise_sigma.contiguous() : Tensor();
     const Tensor full_scale =
         readout.full_scale.defined() ? readout.full_scale.contiguous() : Tensor();
     const Tensor b = bias.numel() > 0 ? bias.contiguous() : Tensor();
+    const std::uint64_t seed = sigma.defined() ? noise.next_seed() : 0;
+    ctx->saved_data["seed"] = static_cast<std::int64_t>(seed);
+    ctx->saved_data["drawn"] = Tensor();
     std::int64_t inner = 1;
     for (std::int64_t d = readout.channel_dim + 1; y.is_contiguous() && d < y.dim(); ++d)
       inner *= y.size(d);
@@ -163,16 +214,19 @@ class ReadOut final : public torch::autograd::Function<ReadOut> {
                       .levels = readout.levels,
                       .strength = static_cast<float>(readout.strength),
                       .gain = static_cast<float>(readout.gain)},
-                     sigma.defined() ? draw_seed(generator) : 0, true, at::get_num_threads());
+                     seed, true, at::get_num_threads());
     return torch::tensor(clipped, torch::kInt64);
   }
 
-  static Tensor by_operators(Tensor& y, const Tensor& bias, const Readout& readout,
-                             at::Generator& generator) {
+  static Tensor by_operators(AutogradContext* ctx, Tensor& y, const Tensor& bias,
+                             const Readout& readout, NoiseStream& noise) {
     const auto along = [&](const Tensor& t) { return along_channels(t, y, readout.channel_dim); };
     Tensor clipped = at::empty({0}, y.options().dtype(torch::kInt64));
-    if (readout.noise_sigma.defined())
-      y.add_(along(readout.noise_sigma) * standard_normal(y, generator));
+    if (readout.noise_sigma.defined()) {
+      const Tensor drawn = along(readout.noise_sigma) * standard_normal(y, noise);
+      ctx->saved_data["drawn"] = drawn;
+      y.add_(drawn);
+    }
     if (readout.full_scale.defined()) {
       const Tensor bound = along(readout.full_scale).to(y.scalar_type());
       clipped = (y.abs() > bound).reshape(-1).nonzero().reshape(-1);
@@ -202,17 +256,18 @@ int converter_levels(int bits) {
   return bits == 0 ? 0 : (1 << (bits - 1)) - 1;
 }
 
-Tensor dac(const Tensor& x, const Tensor& range, int levels, double strength) {
-  return strength == 0.0 ? x : Dac::apply(x, range, levels, strength);
+Tensor dac(const Tensor& x, const Tensor& range, int levels, const Strength& strength) {
+  return strength.is_off() ? x : Dac::apply(x, range, levels, strength);
 }
 
-Tensor read_out(Tensor y, const Tensor& bias, const Readout& readout, at::Generator& generator) {
+Tensor read_out(Tensor y, const Tensor& bias, const Readout& readout, NoiseStream& noise) {
   // LibTorch 1.13 takes no undefined tensors into a function of one's own.
   const Tensor given = bias.defined() ? bias : at::empty({0}, y.options());
+  const Tensor range = readout.range.defined() ? readout.range : given.new_empty({0});
   // Clipped outputs are remembered for gradients by their place in the contiguous order.
   if (torch::GradMode::is_enabled())
     y = y.contiguous();
-  return ReadOut::apply(std::move(y), given, readout, generator);
+  return ReadOut::apply(std::move(y), given, range, readout, noise);
 }
 
 }  // namespace tessera::nn::detail

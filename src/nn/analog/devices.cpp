@@ -2,40 +2,34 @@
 #include "nn/analog/devices.h"
 
 #include <cmath>
-#include <mutex>
 #include <numbers>
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 
-#include "tessera/core/error.h"
-
 #include "nn/analog/gaussian.h"
+#include "nn/gpu/launch.h"
 
 namespace tessera::nn::detail {
 
-std::uint64_t draw_seed(at::Generator& generator) {
-  TESSERA_CHECK(generator.defined(), "noise needs a generator");
-  const std::scoped_lock lock(generator.mutex());
-  return at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
-}
-
-Tensor standard_normal(const Tensor& like, at::Generator& generator) {
-  TESSERA_CHECK(generator.defined(), "noise needs a generator");
-  if (!generator.device().is_cpu())
-    return at::empty_like(like, at::MemoryFormat::Contiguous).normal_(0, 1, generator);
+Tensor standard_normal(const Tensor& like, NoiseStream& noise) {
+  if (gpu::takes(like)) {
+    Tensor values = at::empty(like.sizes(), like.options().requires_grad(false));
+    if constexpr (gpu::kCompiled)
+      gpu::normal(values.data_ptr<float>(), values.numel(), gpu::draw_from(noise.next()),
+                  gpu::current_stream());
+    return values;
+  }
   const Tensor values = at::empty(like.sizes(), torch::kFloat32);
-  fill_normal(draw_seed(generator), values.data_ptr<float>(), values.numel(),
-              at::get_num_threads());
-  return values.to(like.options());
+  fill_normal(noise.next_seed(), values.data_ptr<float>(), values.numel(), at::get_num_threads());
+  return values.to(like.options().requires_grad(false));
 }
 
-DevicePairs::DevicePairs(const NoiseModel& noise, const Tensor& weights, at::Generator& chip)
+DevicePairs::DevicePairs(const NoiseModel& noise, const Tensor& weights, NoiseStream& chip)
     : plus_(write(noise, weights.clamp(0, 1) * noise.g_max(), chip)),
       minus_(write(noise, (-weights).clamp_(0, 1) * noise.g_max(), chip)) {}
 
 DevicePairs::Device DevicePairs::write(const NoiseModel& noise, const Tensor& g_target,
-                                       at::Generator& chip) {
+                                       NoiseStream& chip) {
   const Tensor deviation = noise.programming_sigma(g_target) * standard_normal(g_target, chip);
   const Tensor spread = noise.drift_sigma(g_target) * standard_normal(g_target, chip);
   return {.conductance = (g_target + deviation).clamp_min_(0),
@@ -47,14 +41,14 @@ Tensor DevicePairs::programmed(const NoiseModel& noise) const {
 }
 
 Tensor DevicePairs::drifted(const NoiseModel& noise, const Device& device, double seconds,
-                            at::Generator& reads) {
+                            NoiseStream& reads) {
   const double log_time = std::log((seconds + noise.t0_seconds()) / noise.t0_seconds());
   const Tensor drifted = device.conductance * (device.exponent * -log_time).exp_();
   const Tensor relative = noise.read_sigma(device.conductance, seconds);
   return (drifted + drifted * relative * standard_normal(drifted, reads)).clamp_min_(0);
 }
 
-Tensor DevicePairs::read(const NoiseModel& noise, double seconds, at::Generator& reads) const {
+Tensor DevicePairs::read(const NoiseModel& noise, double seconds, NoiseStream& reads) const {
   const Tensor plus = drifted(noise, plus_, seconds, reads);
   return (plus - drifted(noise, minus_, seconds, reads)) / noise.g_max();
 }

@@ -10,8 +10,8 @@ namespace {
 
 constexpr double kDaySeconds = 86400;
 
-const std::array<AnalogPreset, 4>& presets() {
-  static const std::array<AnalogPreset, 4> all{
+const std::array<AnalogPreset, 6>& presets() {
+  static const std::array<AnalogPreset, 6> all{
       AnalogPreset{
           .name = "pcm-lionheart",
           .summary = "PCM devices of 25 µS, converters as in LionHeart's experiments",
@@ -38,6 +38,19 @@ const std::array<AnalogPreset, 4>& presets() {
           .train_seconds = kDaySeconds,
       },
       AnalogPreset{
+          .name = "pcm-rasch",
+          .summary = "the standard hardware-aware model whole, IR drop and read noise included",
+          .source =
+              "aihwkit StandardHWATrainingPreset (Rasch 2023): output noise 0.04, bound 10, IR "
+              "drop 1, PCM read noise 0.0175, no weight modifier in training",
+          .noise = make_pcm_model(),
+          .output_noise = 0.04,
+          .output_bound = 10,
+          .ir_drop = 1,
+          .read_noise = 0.0175,
+          .column_scaling = true,
+      },
+      AnalogPreset{
           .name = "hermes",
           .summary = "the HERMES chip's devices, two for each polarity",
           .source = "aihwkit HermesNoiseModel (2 devices); converters assumed as in aihwkit's "
@@ -49,6 +62,18 @@ const std::array<AnalogPreset, 4>& presets() {
           .column_scaling = true,
           .train_programming_noise = true,
           .train_seconds = kDaySeconds,
+      },
+      AnalogPreset{
+          .name = "diana",
+          .summary = "SRAM cells of three levels, as in DIANA: converters and ternary weights",
+          .source =
+              "ODiMO's model of DIANA (Risso 2023): ternary weights, activations of the DAC's "
+              "width, no noise; the ADC's full scale is assumed, a sixteenth of a column's",
+          .noise = make_ideal_model(),
+          .output_noise = 0,
+          .output_bound = 72,
+          .column_scaling = true,
+          .weight_bits = 2,
       },
       AnalogPreset{
           .name = "ideal",

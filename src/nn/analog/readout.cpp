@@ -142,4 +142,34 @@ std::vector<std::int64_t> readout_loop(float* y, std::int64_t n, const ReadoutAr
   return all;
 }
 
+double noise_gradient_loop(const float* g, std::int64_t n, const ReadoutArrays& arrays,
+                           std::uint64_t seed, int threads) {
+  const std::int64_t blocks = (n + kNormalBlock - 1) / kNormalBlock;
+  // Added up in order: the same on any number of threads.
+  std::vector<double> sums(static_cast<std::size_t>(blocks));
+  const int used = blocks < 4 ? 1 : threads;
+#pragma omp parallel for num_threads(used) schedule(static)
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::int64_t begin = block * kNormalBlock;
+    const std::int64_t end = std::min(begin + kNormalBlock, n);
+    float noise[kNormalBlock];
+    fill_normal_block(seed, block, noise, end - begin);
+    double sum = 0;
+    for (std::int64_t i = begin; i < end;) {
+      const std::int64_t run = std::min(arrays.inner - i % arrays.inner, end - i);
+      float part = 0;
+      for (std::int64_t j = i; j < i + run; ++j)
+        part += g[j] * noise[j - begin];
+      sum += static_cast<double>(part) *
+             static_cast<double>(arrays.noise_sigma[i / arrays.inner % arrays.channels]);
+      i += run;
+    }
+    sums[static_cast<std::size_t>(block)] = sum;
+  }
+  double total = 0;
+  for (const double sum : sums)
+    total += sum;
+  return total;
+}
+
 }  // namespace tessera::nn::detail

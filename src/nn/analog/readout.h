@@ -27,4 +27,9 @@ struct ReadoutArrays {
 std::vector<std::int64_t> readout_loop(float* y, std::int64_t n, const ReadoutArrays& arrays,
                                        std::uint64_t seed, bool want_clipped, int threads);
 
+// Σ g · sigma · N(0,1) with the numbers that readout_loop() drew with this seed: what the size of
+// the noise contributes to a gradient.
+double noise_gradient_loop(const float* g, std::int64_t n, const ReadoutArrays& arrays,
+                           std::uint64_t seed, int threads);
+
 }  // namespace tessera::nn::detail

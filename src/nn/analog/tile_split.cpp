@@ -70,6 +70,18 @@ Tensor TileSplit::weight_piece(const Tensor& weight, std::int64_t p) const {
   return piece * own_rows.reshape({1, count, weight.size(2), weight.size(3)});
 }
 
+std::int64_t TileSplit::rows(std::int64_t p) const {
+  return begins_[static_cast<std::size_t>(p) + 1] - begins_[static_cast<std::size_t>(p)];
+}
+
+Tensor TileSplit::row_positions(const Tensor& piece, std::int64_t p) const {
+  const std::int64_t first = first_channel(p) * kernel_ - begins_[static_cast<std::size_t>(p)];
+  const std::int64_t count = piece.numel() / piece.size(0);
+  const Tensor rows = torch::arange(first, first + count, piece.options().requires_grad(false)) /
+                      static_cast<double>(this->rows(p));
+  return rows.clamp_(0, 1).reshape(piece.sizes().slice(1));
+}
+
 Tensor TileSplit::scale(const Tensor& piece, bool column_scaling) const {
   Tensor largest = piece.detach().abs().flatten(1).amax(1).clamp_min_(1e-7);
   if (column_scaling)

@@ -27,6 +27,11 @@ class TileSplit {
   Tensor input_piece(const Tensor& x, std::int64_t p, std::int64_t groups) const;
   Tensor weight_piece(const Tensor& weight, std::int64_t p) const;
 
+  // Rows of piece p, and where each stands on its tile's columns, 0 up to 1, shaped like one output
+  // of weight_piece(weight, p), `piece`; any value where that holds zeros for another piece's rows.
+  std::int64_t rows(std::int64_t p) const;
+  Tensor row_positions(const Tensor& piece, std::int64_t p) const;
+
   // Largest |weight| [M] that shares a column (or, without column scaling, a tile) of piece p with
   // each output; at least 1e-7. `piece` is weight_piece(weight, p).
   Tensor scale(const Tensor& piece, bool column_scaling) const;

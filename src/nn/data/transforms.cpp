@@ -11,29 +11,7 @@ namespace tessera::nn {
 
 namespace {
 
-// Where one image's crop begins in its padded self, and whether it is mirrored.
-struct Placement {
-  std::int64_t dy = 0;  // -padding to padding: rows by which the window moves down
-  std::int64_t dx = 0;
-  bool mirrored = false;
-};
-
-std::vector<Placement> draw_placements(std::int64_t n, const Dataset& dataset, Rng& rng) {
-  const auto range = static_cast<std::uint64_t>(2 * dataset.crop_padding + 1);
-  std::vector<Placement> placements(static_cast<std::size_t>(n));
-  for (Placement& placement : placements) {
-    if (dataset.crop_padding > 0) {
-      placement.dy = static_cast<std::int64_t>(rng.below(range)) - dataset.crop_padding;
-      placement.dx = static_cast<std::int64_t>(rng.below(range)) - dataset.crop_padding;
-    }
-    if (dataset.horizontal_flip)
-      placement.mirrored = rng.below(2) == 1;
-  }
-  return placements;
-}
-
-// One plane: output row y is input row y + dy, output column x is input column x + dx (of the
-// mirrored row if so), 0 outside.
+// One plane, as Placement says.
 void place_plane(const float* in, float* out, std::int64_t height, std::int64_t width,
                  const Placement& placement) {
   const std::int64_t first = std::clamp<std::int64_t>(-placement.dx, 0, width);
@@ -103,6 +81,20 @@ Tensor augment_by_gather(const Tensor& images, const std::vector<Placement>& pla
 }
 
 }  // namespace
+
+std::vector<Placement> draw_placements(std::int64_t n, const Dataset& dataset, Rng& rng) {
+  const auto range = static_cast<std::uint64_t>(2 * dataset.crop_padding + 1);
+  std::vector<Placement> placements(static_cast<std::size_t>(n));
+  for (Placement& placement : placements) {
+    if (dataset.crop_padding > 0) {
+      placement.dy = static_cast<std::int64_t>(rng.below(range)) - dataset.crop_padding;
+      placement.dx = static_cast<std::int64_t>(rng.below(range)) - dataset.crop_padding;
+    }
+    if (dataset.horizontal_flip)
+      placement.mirrored = rng.below(2) == 1;
+  }
+  return placements;
+}
 
 Split take(const Split& split, std::int64_t n) {
   if (n <= 0 || n >= split.size())

@@ -10,6 +10,7 @@
 #include "tessera/core/error.h"
 #include "tessera/nn/quant/quantize.h"
 
+#include "nn/gpu/launch.h"
 #include "nn/quant/loops.h"
 
 namespace tessera::nn {
@@ -29,7 +30,24 @@ CodeRows rows_of(const CodeTensors& codes) {
   return {.rows = codes.scale.numel(),
           .scale = codes.scale.data_ptr<float>(),
           .low = codes.low.data_ptr<float>(),
-          .high = codes.high.data_ptr<float>()};
+          .high = codes.high.data_ptr<float>(),
+          .one_limit = codes.low.numel() == 1};
+}
+
+// Codes whose limits, and whose scale if it is one for all, are known on the CPU: a kernel takes
+// them as arguments.
+bool kernel_applies(const Tensor& x, const CodeTensors& codes) {
+  return gpu::takes(x) && codes.low.device().is_cpu() && codes.low.numel() == 1 &&
+         (codes.scale.device().is_cpu() ? codes.scale.numel() == 1 : x.is_contiguous());
+}
+
+gpu::Codes kernel_codes(const CodeTensors& codes) {
+  const bool rows = !codes.scale.device().is_cpu();
+  return {.scale = rows ? 1.0F : codes.scale.item<float>(),
+          .low = codes.low.item<float>(),
+          .high = codes.high.item<float>(),
+          .scales = rows ? codes.scale.data_ptr<float>() : nullptr,
+          .rows = codes.scale.numel()};
 }
 
 // clamp() would want scalars on the device of v, which these need not be.
@@ -40,11 +58,17 @@ Tensor clamp_to_codes(const Tensor& v, const CodeTensors& codes) {
 class FakeQuantize final : public torch::autograd::Function<FakeQuantize> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, const Tensor& scale,
-                        const Tensor& low, const Tensor& high, double strength) {
+                        const Tensor& low, const Tensor& high, const Strength& given) {
     const CodeTensors codes{scale, low, high};
+    const double strength = given.value();
     bool saturated = true;
     Tensor y;
-    if (loops_apply(x, codes)) {
+    if (kernel_applies(x, codes)) {
+      y = at::empty_like(x);
+      if constexpr (gpu::kCompiled)
+        gpu::fake_quantize(x.data_ptr<float>(), y.data_ptr<float>(), x.numel(), kernel_codes(codes),
+                           given.factor(), gpu::current_stream());
+    } else if (loops_apply(x, codes)) {
       y = at::empty_like(x);
       saturated =
           fake_quantize_loop(x.data_ptr<float>(), y.data_ptr<float>(), x.numel(), rows_of(codes),
@@ -59,6 +83,7 @@ class FakeQuantize final : public torch::autograd::Function<FakeQuantize> {
       ctx->save_for_backward({x, scale, low, high});
     ctx->saved_data["saturated"] = saturated;
     ctx->saved_data["outside"] = 1.0 - strength;
+    ctx->saved_data["strength"] = given.on_device();
     return y;
   }
 
@@ -66,15 +91,27 @@ class FakeQuantize final : public torch::autograd::Function<FakeQuantize> {
                                                  torch::autograd::variable_list grads) {
     Tensor g = grads[0];
     if (ctx->saved_data["saturated"].toBool())
-      g = masked(g, ctx->get_saved_variables(), ctx->saved_data["outside"].toDouble());
+      g = masked(g, ctx->get_saved_variables(), ctx->saved_data["outside"].toDouble(),
+                 ctx->saved_data["strength"].toTensor());
     return {g, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 
  private:
-  static Tensor masked(const Tensor& g, const torch::autograd::variable_list& saved,
-                       double outside) {
+  static Tensor masked(const Tensor& given, const torch::autograd::variable_list& saved,
+                       double outside, const Tensor& strength) {
     const Tensor& x = saved[0];
     const CodeTensors codes{saved[1], saved[2], saved[3]};
+    if (kernel_applies(x, codes)) {
+      const Tensor g = gpu::laid_out_like(x, given);
+      Tensor gx = at::empty_like(g);
+      if constexpr (gpu::kCompiled)
+        gpu::fake_quantize_backward(g.data_ptr<float>(), x.data_ptr<float>(), gx.data_ptr<float>(),
+                                    x.numel(), kernel_codes(codes),
+                                    Strength::factor_of(strength, 1.0 - outside),
+                                    gpu::current_stream());
+      return gx;
+    }
+    const Tensor& g = given;
     if (loops_apply(x, codes) && is_plain(g) && g.strides() == x.strides()) {
       Tensor gx = at::empty_like(g);
       fake_quantize_backward_loop(g.data_ptr<float>(), x.data_ptr<float>(), gx.data_ptr<float>(),
@@ -90,7 +127,15 @@ class FakeQuantize final : public torch::autograd::Function<FakeQuantize> {
 
 class FakeFloat16 final : public torch::autograd::Function<FakeFloat16> {
  public:
-  static Tensor forward(torch::autograd::AutogradContext*, const Tensor& x, double strength) {
+  static Tensor forward(torch::autograd::AutogradContext*, const Tensor& x, const Strength& given) {
+    const double strength = given.value();
+    if (gpu::takes(x)) {
+      Tensor y = at::empty_like(x);
+      if constexpr (gpu::kCompiled)
+        gpu::fake_float16(x.data_ptr<float>(), y.data_ptr<float>(), x.numel(), given.factor(),
+                          gpu::current_stream());
+      return y;
+    }
     if (!is_plain(x)) {
       const Tensor rounded = x.to(torch::kFloat16).to(x.scalar_type());
       return strength == 1.0 ? rounded : x + strength * (rounded - x);
@@ -143,15 +188,15 @@ Tensor along_first(const Tensor& values, const Tensor& like) {
   return values.reshape(shape);
 }
 
-Tensor fake_quantize(const Tensor& x, const CodeTensors& codes, double strength) {
-  if (strength == 0.0) {
+Tensor fake_quantize(const Tensor& x, const CodeTensors& codes, const Strength& strength) {
+  if (strength.is_off()) {
     return x;
   }
   return FakeQuantize::apply(x, codes.scale, codes.low, codes.high, strength);
 }
 
-Tensor fake_float16(const Tensor& x, double strength) {
-  return strength == 0.0 ? x : FakeFloat16::apply(x, strength);
+Tensor fake_float16(const Tensor& x, const Strength& strength) {
+  return strength.is_off() ? x : FakeFloat16::apply(x, strength);
 }
 
 }  // namespace detail
@@ -170,11 +215,11 @@ Tensor dequantize(const Tensor& codes, const plan::AffineCode& code) {
 }
 
 Tensor fake_quantize(const Tensor& x, const plan::AffineCode& code) {
-  return detail::fake_quantize(x, detail::tensors_of(code, x), 1.0);
+  return detail::fake_quantize(x, detail::tensors_of(code, x), {});
 }
 
 Tensor fake_float16(const Tensor& x) {
-  return detail::fake_float16(x, 1.0);
+  return detail::fake_float16(x, detail::Strength());
 }
 
 Tensor quantize_bias(const Tensor& bias, float input_scale,

@@ -7,12 +7,14 @@
 
 #include "tessera/nn/quant/quantize.h"
 
+#include "nn/gpu/strength.h"
+
 namespace tessera::nn::detail {
 
 using torch::Tensor;
 
 // Codes of a tensor with their zero points taken off: real = scale · code. Each tensor is 0-dim
-// (one code for all; may stay on the CPU) or [M,1,..] (one per index of x's first dimension, on x's
+// (one for all; may stay on the CPU) or [M,1,..] (one per index of x's first dimension, on x's
 // device).
 struct CodeTensors {
   Tensor scale, low, high;
@@ -23,8 +25,8 @@ CodeTensors tensors_of(const plan::AffineCode& code, const Tensor& x);
 
 // x + strength · (q(x) - x), straight through: the gradient is 1 where q does not saturate and
 // 1 - strength where it does.
-Tensor fake_quantize(const Tensor& x, const CodeTensors& codes, double strength);
-Tensor fake_float16(const Tensor& x, double strength);
+Tensor fake_quantize(const Tensor& x, const CodeTensors& codes, const Strength& strength);
+Tensor fake_float16(const Tensor& x, const Strength& strength);
 
 // Scales [M] (or [1] per tensor) of symmetric codes ±high; see weight_code().
 Tensor weight_scales(const Tensor& weight, std::int64_t high, RangeMethod method,

@@ -13,26 +13,30 @@
 namespace tessera::nn {
 namespace {
 
+using detail::Strength;
+
 // Evaluation always runs at full strength; only training ramps.
-double effective(double strength, bool training) {
-  return training ? strength : 1.0;
+const Strength& effective(const Strength& strength, bool training) {
+  static const Strength full;
+  return training ? strength : full;
 }
 
 class Float16Kernel final : public LayerKernel {
  public:
+  explicit Float16Kernel(torch::Device device) : strength_(device) {}
   Tensor forward(const LayerCall& call) override {
-    const double strength = effective(strength_, training_);
+    const Strength& strength = effective(strength_, training_);
     const Tensor bias = call.bias.defined() ? detail::fake_float16(call.bias, strength) : call.bias;
     return apply_layer(call.op, detail::fake_float16(call.x, strength),
                        detail::fake_float16(call.weight, strength), bias);
   }
-  void set_strength(double strength) override { strength_ = strength; }
+  void set_strength(double strength) override { strength_.set(strength); }
   void set_training(bool training) override { training_ = training; }
-  void set_generator(at::Generator) override {}
+  void set_noise(NoiseStream) override {}
   std::vector<Tensor> parameters() const override { return {}; }
 
  private:
-  double strength_ = 1;
+  Strength strength_;
   bool training_ = false;
 };
 
@@ -46,35 +50,57 @@ double largest_accumulation(const Tensor& weight_codes, const plan::AffineCode& 
 
 }  // namespace
 
-std::unique_ptr<LayerKernel> make_float16_kernel() {
-  return std::make_unique<Float16Kernel>();
+std::unique_ptr<LayerKernel> make_float16_kernel(torch::Device device) {
+  return std::make_unique<Float16Kernel>(device);
 }
 
-IntegerKernel::IntegerKernel(int weight_bits, plan::AffineCode input, RangeMethod weight_method)
-    : weight_bits_(weight_bits), input_(std::move(input)), weight_method_(weight_method) {
+struct IntegerKernel::Impl {
+  int weight_bits;
+  plan::AffineCode input;
+  RangeMethod weight_method;
+  Strength strength;
+  bool training = false;
+};
+
+IntegerKernel::IntegerKernel(int weight_bits, plan::AffineCode input, torch::Device device,
+                             RangeMethod weight_method)
+    : impl_(std::make_unique<Impl>(
+          Impl{weight_bits, std::move(input), weight_method, Strength(device)})) {
   TESSERA_CHECK((weight_bits >= 2 && weight_bits <= 8) || weight_bits == 16, "{} bits",
                 weight_bits);
-  TESSERA_CHECK(input_.scales.size() == 1 && input_.zero_points.size() == 1,
-                "an input has one scale, not {}", input_.scales.size());
+  TESSERA_CHECK(impl_->input.scales.size() == 1 && impl_->input.zero_points.size() == 1,
+                "an input has one scale, not {}", impl_->input.scales.size());
 }
 
+IntegerKernel::~IntegerKernel() = default;
+
 Tensor IntegerKernel::forward(const LayerCall& call) {
-  const double strength = effective(strength_, training_);
-  if (strength == 0.0)
+  const Strength& strength = effective(impl_->strength, impl_->training);
+  if (strength.is_off())
     return apply_layer(call.op, call.x, call.weight, call.bias);
-  const std::int64_t high = (std::int64_t{1} << (weight_bits_ - 1)) - 1;
-  const Tensor scales = detail::along_first(
-      detail::weight_scales(call.weight, high, weight_method_, WeightGranularity::kPerChannel),
-      call.weight);
-  const Tensor limit = at::full_like(scales, static_cast<double>(high));
+  const std::int64_t high = (std::int64_t{1} << (impl_->weight_bits - 1)) - 1;
+  const Tensor scales =
+      detail::along_first(detail::weight_scales(call.weight, high, impl_->weight_method,
+                                                WeightGranularity::kPerChannel),
+                          call.weight);
+  const Tensor limit = torch::full({}, static_cast<double>(high));
   const Tensor w =
       detail::fake_quantize(call.weight, {.scale = scales, .low = -limit, .high = limit}, strength);
-  const Tensor x = detail::fake_quantize(call.x, detail::tensors_of(input_, call.x), strength);
+  const Tensor x =
+      detail::fake_quantize(call.x, detail::tensors_of(impl_->input, call.x), strength);
   return apply_layer(call.op, x, w, call.bias);
 }
 
+void IntegerKernel::set_strength(double strength) {
+  impl_->strength.set(strength);
+}
+void IntegerKernel::set_training(bool training) {
+  impl_->training = training;
+}
+
 plan::LayerNumerics IntegerKernel::numerics(const Tensor& weight) const {
-  return {.weights = weight_code(weight, weight_bits_, weight_method_), .input = input_};
+  return {.weights = weight_code(weight, impl_->weight_bits, impl_->weight_method),
+          .input = impl_->input};
 }
 
 IntegerRunner::IntegerRunner(const Network& network, const plan::Numerics& numerics) {

@@ -99,8 +99,9 @@ bool fake_quantize_loop(const float* x, float* y, std::int64_t n, const CodeRows
                         float strength, int threads) {
   std::int32_t saturated = 0;
   for_each_stretch(n, codes.rows, threads, [&](std::int64_t b, std::int64_t e, std::int64_t r) {
-    if (fake_quantize_span({x + b, y + b, e - b}, codes.scale[r], codes.low[r], codes.high[r],
-                           strength)) {
+    const std::int64_t limit = codes.one_limit ? 0 : r;
+    if (fake_quantize_span({x + b, y + b, e - b}, codes.scale[r], codes.low[limit],
+                           codes.high[limit], strength)) {
 #pragma omp atomic write
       saturated = 1;
     }
@@ -112,8 +113,9 @@ void fake_quantize_backward_loop(const float* g, const float* x, float* gx, std:
                                  const CodeRows& codes, float outside, int threads) {
   for_each_stretch(n, codes.rows, threads, [&](std::int64_t b, std::int64_t e, std::int64_t r) {
     const float scale = codes.scale[r];
-    const float low = codes.low[r] - 0.5F;
-    const float high = codes.high[r] + 0.5F;
+    const std::int64_t limit = codes.one_limit ? 0 : r;
+    const float low = codes.low[limit] - 0.5F;
+    const float high = codes.high[limit] + 0.5F;
     for (std::int64_t i = b; i < e; ++i) {
       const float v = x[i] / scale;
       gx[i] = g[i] * select((v >= low) & (v <= high), 1.0F, outside);

@@ -11,12 +11,14 @@
 namespace tessera::nn::detail {
 
 // Symmetric or shifted codes with the zero point taken off: real = scale · code, code in
-// [low, high]. Row r of n/rows elements has scale[r], low[r], high[r].
+// [low, high]. Row r of n/rows elements has scale[r] and, unless there is one of each for all rows,
+// low[r] and high[r].
 struct CodeRows {
   std::int64_t rows = 1;
   const float* scale = nullptr;
   const float* low = nullptr;
   const float* high = nullptr;
+  bool one_limit = true;
 };
 
 // y = x + strength · (q(x) - x) for n elements. Returns whether any value saturated. y may be x.

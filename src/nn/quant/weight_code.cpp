@@ -10,6 +10,7 @@
 #include "tessera/core/error.h"
 #include "tessera/nn/quant/quantize.h"
 
+#include "nn/gpu/launch.h"
 #include "nn/quant/fake_quantize.h"
 #include "nn/quant/loops.h"
 
@@ -58,6 +59,20 @@ Tensor weight_scales(const Tensor& weight, std::int64_t high, RangeMethod method
   const Tensor rows = granularity == WeightGranularity::kPerChannel ? w.reshape({w.size(0), -1})
                                                                     : w.reshape({1, -1});
   const auto limit = static_cast<double>(high);
+  if (method == RangeMethod::kMse && gpu::takes(rows)) {
+    Tensor scales = at::empty({rows.size(0)}, rows.options());
+    Tensor scratch = at::empty_like(scales);
+    if constexpr (gpu::kCompiled)
+      gpu::weight_scales(rows.data_ptr<float>(), rows.size(0), rows.size(1),
+                         {.high = static_cast<float>(high),
+                          .count = kCandidates.count,
+                          .step = static_cast<float>(kCandidates.step),
+                          .smallest = static_cast<float>(kSmallestScale),
+                          .least = std::numeric_limits<float>::min()},
+                         scales.data_ptr<float>(), scratch.data_ptr<float>(),
+                         gpu::current_stream());
+    return scales;
+  }
   Tensor widest = largest_magnitude(rows, method) / limit;
   // A layer of zeros gets the smallest normal scale: any represents it.
   const Tensor floor =

@@ -11,7 +11,9 @@ namespace tessera::nn {
 
 double accuracy(const Network& network, LayerRunner& runner, const Split& split,
                 const Preprocessing& preprocessing, std::int64_t batch) {
-  TESSERA_CHECK(split.size() > 0 && batch > 0, "{} images in batches of {}", split.size(), batch);
+  TESSERA_CHECK(split.size() > 0, "no images");
+  if (batch == 0)
+    batch = network.device().is_cuda() ? kGpuEvaluationBatch : kEvaluationBatch;
   const torch::InferenceMode inference;
   // Summed on the device: reading it back once lets a GPU run ahead.
   Tensor correct = torch::zeros({}, torch::TensorOptions(torch::kInt64).device(network.device()));

@@ -11,7 +11,10 @@
 
 #include "tessera/core/error.h"
 #include "tessera/nn/analog/analog_kernel.h"
+#include "tessera/nn/quant/strum_kernel.h"
 #include "tessera/nn/train/evaluate.h"
+
+#include "nn/train/split_kernel.h"
 
 namespace tessera::nn {
 namespace {
@@ -35,8 +38,10 @@ plan::AffineCode twin_input_code(double input_range) {
           .high = 127};
 }
 
+// Also of an integer part's code, which a split layer's analog part shares in exported files.
 double twin_input_range(const plan::AffineCode& code) {
-  return static_cast<double>(code.scales.at(0)) * code.high;
+  const std::int32_t zero = code.zero_points.at(0);
+  return static_cast<double>(code.scales.at(0)) * std::max(code.high - zero, zero - code.low);
 }
 
 }  // namespace
@@ -44,12 +49,6 @@ double twin_input_range(const plan::AffineCode& code) {
 std::string kernel_parameter_name(const std::string& layer, const plan::Path& path,
                                   std::size_t index) {
   return fmt::format("kernel.{}.{}.{}", layer, plan::to_string(path), index);
-}
-
-at::Generator make_generator(const Rng& rng, torch::Device device) {
-  at::Generator generator = at::globalContext().defaultGenerator(device).clone();
-  generator.set_current_seed(Rng(rng).next_u64());
-  return generator;
 }
 
 std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset& data,
@@ -66,32 +65,108 @@ std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset&
 
 namespace {
 
-// One of the two sources of ranges: observed inputs, or codes fixed before.
+// Null for fp32. One of the two sources of ranges: observed inputs, or codes fixed before.
 template <typename InputCode, typename InputRange>
-std::unique_ptr<LayerKernel> build_kernel(const plan::Path& path, const hw::Platform& platform,
-                                          torch::Device device, const InputCode& input_code,
-                                          const InputRange& input_range) {
-  if (path.parts.size() != 1) {
-    throw UnsupportedError(
-        fmt::format("path '{}': a layer in {} parts cannot be run, only one part",
-                    plan::to_string(path), path.parts.size()));
-  }
-  const plan::Part& part = path.parts.front();
+std::unique_ptr<LayerKernel> build_part(const plan::Part& part, const hw::Platform& platform,
+                                        torch::Device device, const InputCode& input_code,
+                                        const InputRange& input_range) {
   if (const auto* real = std::get_if<format::Float>(&part.format)) {
-    return real->bits == 16 ? make_float16_kernel() : nullptr;
+    return real->bits == 16 ? make_float16_kernel(device) : nullptr;
   }
   if (const auto* integer = std::get_if<format::Integer>(&part.format)) {
     return std::make_unique<IntegerKernel>(integer->weight_bits,
-                                           input_code(integer->activation_bits));
+                                           input_code(integer->activation_bits), device);
+  }
+  if (const auto* strum = std::get_if<format::Strum>(&part.format)) {
+    return std::make_unique<StrumKernel>(*strum, input_code(strum->activation_bits));
   }
   const auto& analog = std::get<format::Analog>(part.format);
   const auto* unit = std::get_if<hw::AnalogUnit>(&hw::find_unit(platform, part.unit));
-  TESSERA_CHECK(unit != nullptr, "path '{}' on a unit that is not analog", plan::to_string(path));
+  TESSERA_CHECK(unit != nullptr, "'{}' on '{}', a unit that is not analog",
+                format::to_string(part.format), part.unit);
   const TileSpec tile{.rows = unit->tile_rows,
                       .columns = unit->tile_columns,
                       .dac_bits = unit->dac_bits,
                       .adc_bits = unit->adc_bits};
   return std::make_unique<AnalogKernel>(tile, analog_preset(analog.preset), input_range(), device);
+}
+
+template <typename InputCode, typename InputRange>
+std::unique_ptr<LayerKernel> build_kernel(const plan::Path& path, const hw::Platform& platform,
+                                          torch::Device device, const InputCode& input_code,
+                                          const InputRange& input_range) {
+  std::vector<detail::SplitPart> parts = detail::split_parts(path);
+  if (parts.size() == 1)
+    return build_part(path.parts.front(), platform, device, input_code, input_range);
+  int activation_bits = 0;
+  for (detail::SplitPart& part : parts) {
+    if (std::holds_alternative<format::Strum>(part.first.format)) {
+      throw UnsupportedError(fmt::format(
+          "path '{}': a StruM part; its blocks are those of a whole layer, allowed parts: floats, "
+          "integers, analog",
+          plan::to_string(path)));
+    }
+    if (const auto* integer = std::get_if<format::Integer>(&part.first.format)) {
+      if (activation_bits != 0 && activation_bits != integer->activation_bits) {
+        throw UnsupportedError(fmt::format(
+            "path '{}': parts whose activations have {} and {} bits; allowed: one width",
+            plan::to_string(path), activation_bits, integer->activation_bits));
+      }
+      activation_bits = integer->activation_bits;
+    }
+    part.kernel = build_part(part.first, platform, device, input_code, input_range);
+  }
+  return detail::make_split_kernel(std::move(parts), device);
+}
+
+// The codes of a layer; none for floats.
+std::optional<plan::LayerNumerics> kernel_numerics(const LayerKernel* kernel, const Tensor& weight);
+
+// A split layer reads its input by the code of its integer parts, or else by its analog parts'.
+std::optional<plan::LayerNumerics> split_numerics(const std::vector<detail::SplitPart>& parts,
+                                                  const Tensor& weight) {
+  std::optional<plan::LayerNumerics> all;
+  bool integer_input = false;
+  for (const detail::SplitPart& part : parts) {
+    const Tensor channels = torch::tensor(part.channels, torch::kInt64).to(weight.device());
+    const auto own = kernel_numerics(part.kernel.get(), weight.index_select(0, channels));
+    if (!own)
+      continue;
+    const auto count = static_cast<std::size_t>(weight.size(0));
+    if (!all) {
+      all = plan::LayerNumerics{.weights = own->weights, .input = own->input};
+      all->weights.scales.assign(count, 1);  // of channels in floats, which no code reads
+      all->weights.zero_points.assign(count, 0);
+    }
+    const bool is_integer = std::holds_alternative<format::Integer>(part.first.format);
+    if (is_integer && !integer_input)
+      all->input = own->input;
+    integer_input = integer_input || is_integer;
+    all->weights.low = std::min(all->weights.low, own->weights.low);
+    all->weights.high = std::max(all->weights.high, own->weights.high);
+    for (std::size_t i = 0; i < part.channels.size(); ++i)
+      all->weights.scales[static_cast<std::size_t>(part.channels[i])] = own->weights.scales[i];
+  }
+  return all;
+}
+
+std::optional<plan::LayerNumerics> kernel_numerics(const LayerKernel* kernel,
+                                                   const Tensor& weight) {
+  if (kernel == nullptr)
+    return std::nullopt;
+  if (const auto* integer = dynamic_cast<const IntegerKernel*>(kernel))
+    return integer->numerics(weight);
+  if (const auto* strum = dynamic_cast<const StrumKernel*>(kernel))
+    return strum->numerics(weight);
+  if (const auto* analog = dynamic_cast<const AnalogKernel*>(kernel)) {
+    const int bits = analog->weight_bits();
+    return plan::LayerNumerics{.weights = bits > 0 ? weight_code(weight, bits, RangeMethod::kMse)
+                                                   : weight_code(weight, 8, RangeMethod::kMinMax),
+                               .input = twin_input_code(analog->input_range())};
+  }
+  if (const auto* parts = detail::parts_of(*kernel))
+    return split_numerics(*parts, weight);
+  return std::nullopt;
 }
 
 }  // namespace
@@ -128,9 +203,7 @@ std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKerne
     if (auto* kernel = dynamic_cast<NoisyKernel*>(kernels[i]))
       noisy.emplace_back(i, kernel);
   }
-  const auto top1 = [&] {
-    return accuracy(network, runner, split, preprocessing, kEvaluationBatch);
-  };
+  const auto top1 = [&] { return accuracy(network, runner, split, preprocessing); };
   std::vector<plan::Accuracy> results;
   for (const double seconds : plan.seconds) {
     results.push_back({.t_eval_s = seconds, .split = split.name, .images = split.size()});
@@ -146,8 +219,8 @@ std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKerne
     const Rng chip_rng = rng.split("chip").split(static_cast<std::uint64_t>(chip));
     for (const auto& [layer, kernel] : noisy) {
       kernel->program(network.layers()[layer].weight,
-                      make_generator(chip_rng.split("program").split(layer), network.device()));
-      kernel->set_generator(make_generator(chip_rng.split("read").split(layer), network.device()));
+                      NoiseStream(chip_rng.split("program").split(layer), network.device()));
+      kernel->set_noise(NoiseStream(chip_rng.split("read").split(layer), network.device()));
     }
     for (std::size_t t = 0; t < results.size(); ++t) {
       for (const auto& [layer, kernel] : noisy)
@@ -258,27 +331,36 @@ void MappedNetwork::load_kernel_state(const TensorMap& state) {
 
 void MappedNetwork::train(Trainer& trainer, const Rng& rng,
                           const std::function<bool(const Trainer&, const Tensor&)>& keep_going) {
+  Tensor loss;
+  while (!trainer.done() && keep_going(trainer, loss))
+    loss = train_step(trainer, rng);
+}
+
+Tensor MappedNetwork::train_step(Trainer& trainer, const Rng& rng) {
+  if (!noise_seed_.defined())
+    noise_seed_ = NoiseStream::make_seed(network_.device());
+  NoiseStream::set_seed(noise_seed_,
+                        rng.split("noise").split(static_cast<std::uint64_t>(trainer.steps_done())));
   for (const auto& kernel : kernels_) {
     if (kernel == nullptr)
       continue;
     kernel->set_training(true);
     kernel->set_strength(1);
   }
-  KernelRunner runner(kernels());
-  Tensor loss;
-  while (!trainer.done() && keep_going(trainer, loss)) {
-    const Rng step_rng = rng.split("noise").split(static_cast<std::uint64_t>(trainer.steps_done()));
+  const auto backward = [&](const Batch& batch) {
     for (std::size_t i = 0; i < kernels_.size(); ++i) {
-      if (kernels_[i] != nullptr) {
-        kernels_[i]->set_generator(make_generator(step_rng.split(i), network_.device()));
-      }
+      if (kernels_[i] != nullptr)
+        kernels_[i]->set_noise(NoiseStream(noise_seed_, i));
     }
-    loss = trainer.step([&](const Batch& batch) {
-      const Tensor value = trainer.loss(network_.forward(batch.x, runner), batch);
-      value.backward();
-      return value.detach();
-    });
-  }
+    KernelRunner runner(kernels());
+    const Tensor value = trainer.loss(network_.forward(batch.x, runner), batch);
+    value.backward();
+    return value.detach();
+  };
+  const bool recorded = std::all_of(kernels_.begin(), kernels_.end(), [](const auto& kernel) {
+    return kernel == nullptr || kernel->can_be_recorded();
+  });
+  return recorded ? trainer.recorded_step(backward) : trainer.step(backward);
 }
 
 std::vector<plan::Accuracy> MappedNetwork::measure(const Split& split,
@@ -293,12 +375,8 @@ plan::Numerics MappedNetwork::numerics() const {
   for (std::size_t i = 0; i < kernels_.size(); ++i) {
     const std::string& name = network_.workload().layers[i].name;
     const Tensor& weight = network_.layers()[i].weight;
-    if (const auto* integer = dynamic_cast<const IntegerKernel*>(kernels_[i].get())) {
-      all[name] = integer->numerics(weight);
-    } else if (const auto* analog = dynamic_cast<const AnalogKernel*>(kernels_[i].get())) {
-      all[name] = {.weights = weight_code(weight, 8, RangeMethod::kMinMax),
-                   .input = twin_input_code(analog->input_range())};
-    }
+    if (auto numerics = kernel_numerics(kernels_[i].get(), weight))
+      all[name] = std::move(*numerics);
   }
   return all;
 }

@@ -8,12 +8,45 @@
 #include <numbers>
 #include <numeric>
 
+#include <ATen/Context.h>
 #include <torch/autograd.h>
 #include <torch/types.h>
 
 #include "tessera/core/error.h"
 
+#include "nn/train/gpu_steps.h"
+
 namespace tessera::nn {
+
+namespace {
+
+constexpr double kBeta1 = 0.9, kBeta2 = 0.99;  // of kRelativeAdam
+
+// Lets convolutions round their operands to TF32 (10 bits of mantissa) on a GPU's tensor cores
+// while it lives: in training that error drowns in those of the formats and the gradients' own
+// noise. Evaluation runs in full float32.
+class Tf32Convolutions {
+ public:
+  Tf32Convolutions() : before_(at::globalContext().allowTF32CuDNN()) {
+    at::globalContext().setAllowTF32CuDNN(true);
+  }
+  ~Tf32Convolutions() { at::globalContext().setAllowTF32CuDNN(before_); }
+  Tf32Convolutions(const Tf32Convolutions&) = delete;
+  Tf32Convolutions& operator=(const Tf32Convolutions&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace
+
+struct Trainer::OnGpu : detail::GpuSteps {
+  using GpuSteps::GpuSteps;
+};
+
+Trainer::~Trainer() = default;
+Trainer::Trainer(Trainer&&) noexcept = default;
+Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 
 Trainer::Trainer(std::vector<Tensor> parameters, const Dataset& data,
                  const Preprocessing& preprocessing, const TrainingOptions& options, const Rng& rng,
@@ -35,6 +68,8 @@ Trainer::Trainer(std::vector<Tensor> parameters, const Dataset& data,
     if (options_.optimizer == Optimizer::kRelativeAdam)
       second_.push_back(torch::zeros_like(parameter, plain));
   }
+  if (detail::GpuSteps::apply_to(data))
+    gpu_ = std::make_unique<OnGpu>(data, preprocessing_, options_.batch);
 }
 
 namespace {
@@ -63,23 +98,30 @@ double Trainer::rate() const {
   return options_.learning_rate * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
 
-Batch Trainer::next_batch() {
+const Tensor& Trainer::next_indices() {
   const std::int64_t per_epoch = data_->train.size() / options_.batch;
   const std::int64_t epoch = step_ / per_epoch;
   if (epoch != epoch_) {
     Rng order = rng_.split("order").split(static_cast<std::uint64_t>(epoch));
     epoch_batches_ =
-        shuffled_batches(data_->train.size(), options_.batch, order, data_->train.images.device());
+        shuffled_batches(data_->train.size(), options_.batch, order,
+                         gpu_ ? torch::Device(torch::kCPU) : data_->train.images.device());
     epoch_ = epoch;
   }
-  const Tensor& indices = epoch_batches_.at(static_cast<std::size_t>(step_ % per_epoch));
+  return epoch_batches_.at(static_cast<std::size_t>(step_ % per_epoch));
+}
+
+Batch Trainer::load_batch(const Tensor& indices) {
   Batch batch;
-  batch.step = step_;
-  batch.x = normalize(data_->train.images.index_select(0, indices), preprocessing_);
-  batch.y = data_->train.labels.index_select(0, indices);
-  if (options_.augment) {
-    Rng augmentation = rng_.split("augment").split(static_cast<std::uint64_t>(step_));
-    batch.x = augment(batch.x, *data_, augmentation);
+  if (gpu_) {
+    batch = gpu_->load();
+  } else {
+    batch.x = normalize(data_->train.images.index_select(0, indices), preprocessing_);
+    batch.y = data_->train.labels.index_select(0, indices);
+    if (options_.augment) {
+      Rng augmentation = rng_.split("augment").split(static_cast<std::uint64_t>(step_));
+      batch.x = augment(batch.x, *data_, augmentation);
+    }
   }
   if (options_.distillation > 0) {
     const torch::NoGradGuard no_grad;
@@ -90,23 +132,65 @@ Batch Trainer::next_batch() {
 }
 
 Tensor Trainer::step(const std::function<Tensor(const Batch&)>& backward) {
+  return run_step(backward, false);
+}
+
+Tensor Trainer::recorded_step(const std::function<Tensor(const Batch&)>& backward) {
+  return run_step(backward, true);
+}
+
+Tensor Trainer::run_step(const std::function<Tensor(const Batch&)>& backward, bool recorded) {
   TESSERA_CHECK(!done(), "training is over after {} steps", options_.steps);
-  for (const Tensor& parameter : parameters_)
-    parameter.mutable_grad() = Tensor();
-  const Tensor loss = backward(next_batch());
+  const Tensor& indices = next_indices();
+  const auto work = [&] {
+    for (const Tensor& parameter : parameters_)
+      parameter.mutable_grad() = Tensor();
+    loss_ = backward(load_batch(indices));
+    update();
+  };
+  if (gpu_) {
+    const Tf32Convolutions tf32;
+    std::vector<Placement> placements;
+    if (options_.augment) {
+      Rng augmentation = rng_.split("augment").split(static_cast<std::uint64_t>(step_));
+      placements = draw_placements(options_.batch, *data_, augmentation);
+    }
+    gpu_->set_batch(indices, placements);
+    const double t = static_cast<double>(step_ + 1);
+    gpu_->set_factors(rate(), 1 / (1 - std::pow(kBeta1, t)), 1 / (1 - std::pow(kBeta2, t)));
+    if (recorded) {
+      gpu_->graph().run(work);
+    } else {
+      work();
+    }
+  } else {
+    work();
+  }
+  ++step_;
+  return loss_;
+}
+
+void Trainer::update() {
   const torch::NoGradGuard no_grad;
+  const bool adam = options_.optimizer == Optimizer::kRelativeAdam;
+  if (gpu_) {
+    if (adam) {
+      gpu_->relative_adam(parameters_, momentum_, second_, kBeta1, kBeta2, options_);
+    } else {
+      gpu_->sgd(parameters_, momentum_, options_.momentum, options_.weight_decay);
+    }
+    return;
+  }
   const double learning_rate = rate();
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (!parameters_[i].grad().defined())
       continue;
-    if (options_.optimizer == Optimizer::kSgd) {
-      update_sgd(i, learning_rate);
-    } else {
+    if (adam) {
       update_relative_adam(i, learning_rate);
+    } else {
+      update_sgd(i, learning_rate);
     }
   }
-  ++step_;
-  return loss;
 }
 
 void Trainer::update_sgd(std::size_t index, double learning_rate) {
@@ -121,7 +205,7 @@ void Trainer::update_sgd(std::size_t index, double learning_rate) {
 }
 
 void Trainer::update_relative_adam(std::size_t index, double learning_rate) {
-  constexpr double kBeta1 = 0.9, kBeta2 = 0.99, kEpsilon = 1e-12;
+  constexpr double kEpsilon = 1e-12;
   const Tensor& parameter = parameters_[index];
   const Tensor& gradient = parameter.grad();
   Tensor& first = momentum_[index];
@@ -131,9 +215,14 @@ void Trainer::update_relative_adam(std::size_t index, double learning_rate) {
   const double t = static_cast<double>(step_ + 1);
   const Tensor direction = (first / (1 - std::pow(kBeta1, t)))
                                .div_((second / (1 - std::pow(kBeta2, t))).sqrt_().add_(kEpsilon));
-  parameter.sub_(direction.mul_(scale_of(parameter)), learning_rate);
+  const Tensor scale = scale_of(parameter);
+  parameter.sub_(direction.mul_(scale), learning_rate);
   if (parameter.dim() > 1 && options_.weight_decay > 0)
     parameter.mul_(1 - learning_rate * options_.weight_decay);
+  if (parameter.dim() > 1 && options_.weight_clip > 0) {
+    const Tensor bound = scale * options_.weight_clip;
+    parameter.copy_(at::minimum(at::maximum(parameter, -bound), bound));
+  }
 }
 
 Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {
@@ -154,6 +243,14 @@ Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {
     total = total.defined() ? total + distilled : distilled;
   }
   return total;
+}
+
+Batch Batch::repeated(std::int64_t times) const {
+  Batch all;
+  all.y = y.repeat({times});
+  if (teacher.defined())
+    all.teacher = teacher.repeat({times, 1});
+  return all;
 }
 
 double checked_loss(const Trainer& trainer, const Tensor& loss) {

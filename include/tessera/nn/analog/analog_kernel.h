@@ -27,7 +27,7 @@ struct TileSpec {
 // pass straight through both converters; the input range gets the derivative of the clamp. In
 // evaluation it multiplies with the weights of the chip that program() wrote, as drift_to() last
 // read them (without drift or read noise before that), always at full strength. Both need
-// set_generator() unless the preset has no noise. The same weights and generator states give the
+// set_noise() unless the preset has no noise. The same weights and streams give the
 // same results on any number of threads but for LibTorch's own sums.
 class AnalogKernel final : public NoisyKernel {
  public:
@@ -40,12 +40,14 @@ class AnalogKernel final : public NoisyKernel {
   Tensor forward(const LayerCall& call) override;
   void set_strength(double strength) override;
   void set_training(bool training) override;
-  void set_generator(at::Generator generator) override;
+  void set_noise(NoiseStream noise) override;
+  bool can_be_recorded() const override;
   std::vector<Tensor> parameters() const override;  // the input range
-  void program(const Tensor& weight, at::Generator chip) override;
+  void program(const Tensor& weight, NoiseStream chip) override;
   void drift_to(double seconds) override;
 
   double input_range() const;
+  int weight_bits() const;  // the preset's
   // The chip's weights as last read, in the units of those programmed, before drift compensation;
   // and the factor that compensates. REQUIRES: program().
   Tensor chip_weights() const;

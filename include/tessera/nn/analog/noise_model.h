@@ -41,8 +41,16 @@ struct AnalogPreset {
   double output_noise =
       0;  // standard deviation at the ADC, in units of (largest weight × full-scale input)
   double output_bound = 12;  // ADC full scale in the same units
+  // Loss of voltage along a column, in units of the one that aihwkit models; 0: none.
+  double ir_drop = 0;
+  // Short-term read noise of the weights, fresh at every product: standard deviation of a column's
+  // sum in units of √(Σ |w| x²), weights and inputs relative to their largest.
+  double read_noise = 0;
   bool column_scaling =
       true;  // each column uses the full conductance range; otherwise each tile does
+  // Bits of a cell that holds one of few levels (SRAM; 2 bits: -1, 0, 1), trained as such; 0: any
+  // value.
+  int weight_bits = 0;
   // Training modifiers: relative noise on weights in units of the column's (tile's) largest weight.
   double train_weight_noise = 0;                 // w + σ·w_max·N
   double train_weight_noise_multiplicative = 0;  // w·(1 + σ·N)
@@ -59,8 +67,8 @@ std::shared_ptr<const NoiseModel> make_hermes_model(int devices);
 // No noise and no drift.
 std::shared_ptr<const NoiseModel> make_ideal_model();
 
-// "pcm-lionheart", "pcm-standard", "hermes", "ideal". Throws ConfigError that lists them for any
-// other name.
+// "pcm-lionheart", "pcm-standard", "pcm-rasch", "hermes", "diana", "ideal". Throws ConfigError that
+// lists them for any other name.
 const AnalogPreset& analog_preset(std::string_view name);
 std::vector<std::string> analog_preset_names();
 

@@ -71,6 +71,16 @@ Split to_device(const Split& split, torch::Device device);
 // float32 [n,C,H,W] of uint8 images.
 Tensor normalize(const Tensor& images, const Preprocessing& preprocessing);
 
+// How one image is changed for training: its crop begins (dy, dx) pixels from its own corner,
+// within zeros, and it is mirrored or not. Output row y is input row y + dy; output column x is
+// column x + dx of the row, mirrored first.
+struct Placement {
+  std::int64_t dy = 0;  // -padding to padding
+  std::int64_t dx = 0;
+  bool mirrored = false;
+};
+std::vector<Placement> draw_placements(std::int64_t n, const Dataset& dataset, Rng& rng);
+
 // Random crop after zero padding (in normalized pixels), and horizontal flip, each image for
 // itself. Draws from `rng` alone.
 Tensor augment(const Tensor& images, const Dataset& dataset, Rng& rng);

@@ -86,7 +86,7 @@ Tensor fake_quantize(const Tensor& x, const plan::AffineCode& code);
 Tensor fake_float16(const Tensor& x);
 
 // Input, weights and bias rounded to binary16, sums in float32.
-std::unique_ptr<LayerKernel> make_float16_kernel();
+std::unique_ptr<LayerKernel> make_float16_kernel(torch::Device device);
 
 // int32 codes [M] of a bias [M] at scale s_x·s_w (one weight scale per channel, or one for all):
 // the product of the scales in float32, the quotient in float64, half to even, saturated.
@@ -98,22 +98,20 @@ Tensor quantize_bias(const Tensor& bias, float input_scale,
 // Evaluation runs at full strength whatever set_strength() said.
 class IntegerKernel final : public LayerKernel {
  public:
-  IntegerKernel(int weight_bits, plan::AffineCode input,
+  IntegerKernel(int weight_bits, plan::AffineCode input, torch::Device device,
                 RangeMethod weight_method = RangeMethod::kMse);
+  ~IntegerKernel() override;
   Tensor forward(const LayerCall& call) override;
-  void set_strength(double strength) override { strength_ = strength; }
-  void set_training(bool training) override { training_ = training; }
-  void set_generator(at::Generator) override {}
+  void set_strength(double strength) override;
+  void set_training(bool training) override;
+  void set_noise(NoiseStream) override {}
   std::vector<Tensor> parameters() const override { return {}; }
   // The codes at which forward() quantises these weights and its input.
   plan::LayerNumerics numerics(const Tensor& weight) const;
 
  private:
-  int weight_bits_;
-  plan::AffineCode input_;
-  RangeMethod weight_method_;
-  double strength_ = 1;
-  bool training_ = false;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 // One layer in integers: int32 accumulation and bias (wider where int32 could overflow, which takes

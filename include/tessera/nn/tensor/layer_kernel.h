@@ -4,9 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include <ATen/core/Generator.h>
-
 #include "tessera/nn/tensor/network.h"
+#include "tessera/nn/tensor/noise_stream.h"
 
 namespace tessera::nn {
 
@@ -26,8 +25,12 @@ class LayerKernel {
   // Training noise (weight modifiers, fresh each call) or evaluation (what program() and read()
   // left).
   virtual void set_training(bool training) = 0;
-  // The stream for training noise and for reads. Formats without noise ignore it.
-  virtual void set_generator(at::Generator generator) = 0;
+  // The stream for training noise and for reads, on the device of the weights. Formats without
+  // noise ignore it.
+  virtual void set_noise(NoiseStream noise) = 0;
+  // Whether forward() in training is device work that Trainer::recorded_step() may replay: nothing
+  // in it depends on values that the host reads.
+  virtual bool can_be_recorded() const { return true; }
   // Tensors that training may change (a learned input range), leaves; empty for most.
   virtual std::vector<Tensor> parameters() const = 0;
 };
@@ -36,9 +39,9 @@ class LayerKernel {
 class NoisyKernel : public LayerKernel {
  public:
   // Writes the weights into a new set of devices: one chip. Draws from `chip`.
-  virtual void program(const Tensor& weight, at::Generator chip) = 0;
+  virtual void program(const Tensor& weight, NoiseStream chip) = 0;
   // Lets the devices drift to `seconds` after programming; later forward() calls see them so, with
-  // read noise from set_generator()'s stream, and apply global drift compensation. REQUIRES:
+  // read noise from set_noise()'s stream, and apply global drift compensation. REQUIRES:
   // program().
   virtual void drift_to(double seconds) = 0;
 };

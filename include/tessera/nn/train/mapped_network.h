@@ -24,8 +24,9 @@ namespace tessera::nn {
 std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset& data,
                                           const Preprocessing& preprocessing, std::int64_t images);
 
-// The arithmetic of one layer on a path of one part; null for fp32. `observed` is the layer's float
-// input. Throws UnsupportedError for a path of several parts.
+// The arithmetic of one layer on a path; null for fp32. `observed` is the layer's float input. The
+// parts of a split layer run each on its own output channels; UnsupportedError when some are
+// integers of different activation widths, since a layer has one input code.
 std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
                                          const RangeObserver& observed, torch::Device device);
 
@@ -77,6 +78,9 @@ class MappedNetwork {
   void train(Trainer& trainer, const Rng& rng,
              const std::function<bool(const Trainer&, const Tensor&)>& keep_going);
 
+  // One step of that: noise from `rng` and the trainer's number of steps. Returns the loss.
+  Tensor train_step(Trainer& trainer, const Rng& rng);
+
   std::vector<plan::Accuracy> measure(const Split& split, const Preprocessing& preprocessing,
                                       const ChipPlan& plan, const Rng& rng,
                                       const std::function<void(double)>& done = {}) const;
@@ -88,13 +92,11 @@ class MappedNetwork {
   plan::Assignment assignment_;
   Network network_;
   std::vector<std::unique_ptr<LayerKernel>> kernels_;
+  Tensor noise_seed_;  // of training noise; steps recorded on a GPU read it
 };
 
 // Name of a kernel's parameter in weight files and checkpoints.
 std::string kernel_parameter_name(const std::string& layer, const plan::Path& path,
                                   std::size_t index);
-
-// A generator for `device` whose stream is the one that `rng` names.
-at::Generator make_generator(const Rng& rng, torch::Device device);
 
 }  // namespace tessera::nn

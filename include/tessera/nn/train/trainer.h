@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -34,18 +35,24 @@ struct TrainingOptions {
   double warmup = 0.1;    // share of the steps in which the rate rises linearly; then cosine to 0
   double momentum = 0.9;  // of kSgd, Nesterov
   double weight_decay = 1e-4;  // on tensors of two and more dimensions alone
-  double distillation = 0;     // share of the loss that compares with the teacher, 0 to 1
-  double temperature = 2;      // of the distillation's softmax
+  // Of kRelativeAdam, on the same tensors: largest weight after a step, in units of the root mean
+  // square of its output channel; 0: none. Noise of an analog column grows with its largest weight,
+  // a quantiser's step, too.
+  double weight_clip = 0;
+  double distillation = 0;  // share of the loss that compares with the teacher, 0 to 1
+  double temperature = 2;   // of the distillation's softmax
   double label_smoothing = 0;
   bool augment = true;  // random crops and flips, as the data set allows
 };
 
 // One batch as the network takes it.
 struct Batch {
-  std::int64_t step = 0;
   Tensor x;        // normalized, augmented
   Tensor y;        // labels
   Tensor teacher;  // logits of the teacher, undefined without one
+
+  // Labels and teacher of `times` copies of the batch, one after the other; x is left out.
+  Batch repeated(std::int64_t times) const;
 };
 
 // Gradient descent whose every step is a function of (options, seed, step) and the
@@ -57,10 +64,20 @@ class Trainer {
   // data set.
   Trainer(std::vector<Tensor> parameters, const Dataset& data, const Preprocessing& preprocessing,
           const TrainingOptions& options, const Rng& rng, const Network* teacher);
+  ~Trainer();
+  Trainer(Trainer&&) noexcept;
+  Trainer& operator=(Trainer&&) noexcept;
 
   // One update. `backward` computes the loss of a batch, calls backward() on it (once or several
   // times: gradients add up), and returns it detached.
   Tensor step(const std::function<Tensor(const Batch&)>& backward);
+
+  // The same for a `backward` that launches the same work at every step: on a GPU the third step
+  // records its work and later ones replay it, without calling `backward` again. What it uses must
+  // lie in tensors that stay where they are; what should change from step to step (seeds,
+  // strengths) is changed in place before this call. The loss is a tensor that the next step
+  // overwrites.
+  Tensor recorded_step(const std::function<Tensor(const Batch&)>& backward);
 
   // (1 - d)·cross entropy + d·T²·KL(teacher ‖ student), d and T from the options.
   Tensor loss(const Tensor& logits, const Batch& batch) const;
@@ -75,7 +92,12 @@ class Trainer {
   void restore(const TensorMap& state);
 
  private:
-  Batch next_batch();
+  struct OnGpu;
+
+  Tensor run_step(const std::function<Tensor(const Batch&)>& backward, bool recorded);
+  const Tensor& next_indices();
+  Batch load_batch(const Tensor& indices);
+  void update();
   double rate() const;
   void update_sgd(std::size_t index, double learning_rate);
   void update_relative_adam(std::size_t index, double learning_rate);
@@ -91,6 +113,8 @@ class Trainer {
   std::int64_t step_ = 0;
   std::int64_t epoch_ = -1;  // whose batches stand in epoch_batches_
   std::vector<Tensor> epoch_batches_;
+  Tensor loss_;                 // of the last step
+  std::unique_ptr<OnGpu> gpu_;  // null: LibTorch's operators do it all
 };
 
 // The loss of trainer's last step as a number (waits for a GPU). Throws UsageError when training

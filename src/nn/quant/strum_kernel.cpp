@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tessera/nn/quant/strum_kernel.h"
+
+#include <utility>
+
+#include <torch/types.h>
+
+#include "tessera/core/error.h"
+
+#include "nn/quant/fake_quantize.h"
+
+namespace tessera::nn {
+
+format::WeightShape weight_shape(const Tensor& weight) {
+  TESSERA_CHECK(weight.dim() == 4 || weight.dim() == 2, "weights of {} dimensions", weight.dim());
+  return {.outputs = weight.size(0),
+          .inputs = weight.size(1),
+          .positions = weight.dim() == 4 ? weight.size(2) * weight.size(3) : 1};
+}
+
+plan::AffineCode strum_base_code(const Tensor& weight) {
+  return weight_code(weight, 8, RangeMethod::kMinMax);
+}
+
+format::PackedWeights strum_pack(const Tensor& weight, const format::Strum& scheme) {
+  const torch::NoGradGuard no_grad;
+  const Tensor on_cpu = weight.detach().cpu();
+  const Tensor codes = quantize(on_cpu, strum_base_code(on_cpu)).to(torch::kInt8).contiguous();
+  return format::strum_encode(
+      {codes.data_ptr<std::int8_t>(), static_cast<std::size_t>(codes.numel())}, weight_shape(codes),
+      scheme);
+}
+
+StrumKernel::StrumKernel(const format::Strum& scheme, plan::AffineCode input)
+    : scheme_(scheme), input_(std::move(input)) {
+  TESSERA_CHECK(input_.scales.size() == 1 && input_.zero_points.size() == 1,
+                "an input has one scale, not {}", input_.scales.size());
+}
+
+void StrumKernel::set_training(bool training) {
+  training_ = training;
+  packed_weight_ = Tensor();
+}
+
+Tensor StrumKernel::values(const Tensor& weight) {
+  const torch::NoGradGuard no_grad;
+  const Tensor now = weight.detach();
+  if (!training_ && packed_weight_.defined() && packed_weight_.is_same(weight) &&
+      packed_version_ == static_cast<std::int64_t>(weight._version()))
+    return packed_values_;
+  const std::vector<std::int16_t> codes = format::strum_decode(strum_pack(now, scheme_));
+  const Tensor integers = torch::tensor(codes, torch::kInt16).reshape(now.sizes());
+  const Tensor real = dequantize(integers.to(torch::kInt32), strum_base_code(now.cpu()));
+  packed_weight_ = weight;
+  packed_version_ = static_cast<std::int64_t>(weight._version());
+  packed_values_ = real.to(now.device());
+  return packed_values_;
+}
+
+Tensor StrumKernel::forward(const LayerCall& call) {
+  const double strength = training_ ? strength_ : 1.0;
+  if (strength == 0.0)
+    return apply_layer(call.op, call.x, call.weight, call.bias);
+  // Where gradients flow, as w + (q - w): to the last bit that is not q, so evaluation takes q.
+  const Tensor q = values(call.weight);
+  const Tensor w = training_ ? call.weight + strength * (q - call.weight.detach()) : q;
+  const Tensor x = detail::fake_quantize(call.x, detail::tensors_of(input_, call.x), strength);
+  return apply_layer(call.op, x, w, call.bias);
+}
+
+plan::LayerNumerics StrumKernel::numerics(const Tensor& weight) const {
+  return {.weights = strum_base_code(weight), .input = input_};
+}
+
+}  // namespace tessera::nn
