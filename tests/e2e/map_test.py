@@ -76,6 +76,23 @@ class Map(harness.Case):
         self.assertEqual(json.loads(out)["totals"],
                          stable(self.path("run", "mapping.json"))["totals"])
 
+    def test_other_paths_cost_what_the_report_says_they_would(self):
+        record = stable(self.path("run", "run.json"))
+        self.assertEqual({row["layer"] for row in record["alternatives"]},
+                         {layer["name"] for layer in record["chosen"]["layers"]})
+        for row in record["alternatives"][::3]:
+            mapping = stable(self.path("run", "mapping.json"))
+            layer = next(layer for layer in mapping["layers"] if layer["name"] == row["layer"])
+            unit, number_format = row["path"].split(" ")
+            layer["parts"] = [{"unit": unit, "format": number_format, "tiles": 0,
+                               "channels": [0, layer["parts"][-1]["channels"][1]]}]
+            harness.write_text(self.path("other.json"), json.dumps(mapping))
+            out = self.ok("cost", "net.onnx", "--hardware", "ibm_hybrid", "--mapping",
+                          "other.json", "--json")
+            for field in ("energy_pj", "latency_ns"):
+                was, now = mapping["totals"][field], json.loads(out)["totals"][field]
+                self.assertLess(abs(now - was - row[field]), 1e-9 * was, row)
+
     def test_eval_measures_the_mapping_alike(self):
         out = self.ok("eval", "net.onnx", "--data", DATA, "--mapping", "run/mapping.json",
                       "--chips", 2, "--times", "1s,1d", "--threads", 2, "--json")

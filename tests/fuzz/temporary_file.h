@@ -7,18 +7,25 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <system_error>
 
 namespace tessera::fuzz {
 
-// A folder of this process alone, for readers that take files.
+// A folder of this process alone, for readers that take files; it goes when the process ends.
 inline const std::filesystem::path& folder() {
-  static const std::filesystem::path kFolder = [] {
-    const auto path =
+  struct Folder {
+    std::filesystem::path path =
         std::filesystem::temp_directory_path() / ("tessera_fuzz_" + std::to_string(getpid()));
-    std::filesystem::create_directories(path);
-    return path;
-  }();
-  return kFolder;
+    Folder() { std::filesystem::create_directories(path); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    ~Folder() {
+      std::error_code ignored;
+      std::filesystem::remove_all(path, ignored);
+    }
+  };
+  static const Folder kFolder;
+  return kFolder.path;
 }
 
 // The bytes as a file of that name.
