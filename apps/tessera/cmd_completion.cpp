@@ -91,7 +91,8 @@ std::string manual(const CLI::App& app) {
     }
   }
   return page +
-         ".SH EXIT STATUS\n0 done, 1 no feasible answer, 2 a mistake in what was given, 70 a bug of "
+         ".SH EXIT STATUS\n0 done, 1 no feasible answer, 2 a mistake in what was given, 70 a bug "
+         "of "
          "tessera's.\n";
 }
 
@@ -113,9 +114,9 @@ Command add_completion(CLI::App& app) {
             else if (*kind == "man")
               print_result(manual(app));
             else
-              throw UsageError("completion: " +
-                               unknown_name("kind", *kind,
-                                            std::vector<std::string>{"bash", "zsh", "fish", "man"}));
+              throw UsageError("completion: " + unknown_name("kind", *kind,
+                                                             std::vector<std::string>{
+                                                                 "bash", "zsh", "fish", "man"}));
             return static_cast<int>(kDone);
           }};
 }

@@ -33,9 +33,9 @@ int run(int argc, const char* const* argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   std::vector<Command> commands;
-  for (const auto add : {add_map, add_compare, add_inspect, add_cost, add_schedule, add_quantize,
-                         add_eval, add_train, add_export, add_report, add_list, add_config,
-                         add_completion})
+  for (const auto add :
+       {add_map, add_compare, add_inspect, add_cost, add_schedule, add_quantize, add_eval,
+        add_train, add_export, add_report, add_list, add_config, add_completion})
     commands.push_back(add(app));
 
   if (!parse_arguments(app, argc, argv))

@@ -31,8 +31,8 @@ plan::FileRef write_adapted(const std::filesystem::path& folder, const supernet:
 void write_outputs(const std::filesystem::path& folder, const plan::RunRecord& record,
                    const nn::MappedNetwork& mapped, const nn::Preprocessing& preprocessing);
 
-// What each layer's other paths would change in the mapping, one layer at a time. REQUIRES: paths of
-// the space and an assignment that fits, of the model's workload.
+// What each layer's other paths would change in the mapping, one layer at a time. REQUIRES: paths
+// of the space and an assignment that fits, of the model's workload.
 std::vector<plan::Alternative> find_alternatives(const cost::TiledModel& model,
                                                  const supernet::Space& space,
                                                  const plan::Assignment& chosen);

@@ -247,12 +247,13 @@ class Importer {
         kept.inputs, [&](ValueId id) { return state_.graph.value(id).shape.has_value(); });
     const bool constant = std::ranges::all_of(
         kept.inputs, [&](ValueId id) { return state_.graph.value(id).constant.has_value(); });
+    const bool folds = constant && options_.evaluate;
     try {
       kept.outputs.resize(static_cast<std::size_t>(outputs));  // rules count them
-      if (sized && !constant)
+      if (sized && !folds)
         check_kept(node, kept);
       kept.outputs.clear();
-      if (constant && options_.evaluate)
+      if (folds)
         fold_generic(proto, node, kept, outputs);
       else
         add_kept(proto, node, std::move(kept), outputs);

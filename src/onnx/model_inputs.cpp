@@ -23,7 +23,8 @@ std::vector<std::string> input_names(const std::filesystem::path& path) {
 std::vector<std::string> open_names(const std::filesystem::path& path) {
   std::vector<std::string> names = input_names(path);
   std::set<std::string> dimensions;
-  for (const auto& input : read_model(path).graph().input()) {
+  const pb::ModelProto model = read_model(path);
+  for (const auto& input : model.graph().input()) {
     for (const auto& dim : input.type().tensor_type().shape().dim()) {
       if (!dim.dim_param().empty())
         dimensions.insert(dim.dim_param());

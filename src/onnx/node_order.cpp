@@ -97,8 +97,8 @@ std::vector<int> topological_order(const pb::GraphProto& graph,
       if (output.empty())
         continue;
       if (given.contains(output) || !maker.emplace(output, i).second)
-        throw ImportError(fmt::format("value '{}' is made twice, the second time by {} ({})", output,
-                                      describe(graph.node(i)), graph.node(i).op_type()));
+        throw ImportError(fmt::format("value '{}' is made twice, the second time by {} ({})",
+                                      output, describe(graph.node(i)), graph.node(i).op_type()));
     }
   }
   std::vector<int> missing(static_cast<std::size_t>(graph.node_size()));
@@ -109,9 +109,10 @@ std::vector<int> topological_order(const pb::GraphProto& graph,
         continue;
       const auto made = maker.find(name);
       if (made == maker.end())
-        throw ImportError(fmt::format(
-            "{} ({}, opset {}) reads '{}', which is not an input, an initializer or a node's output",
-            describe(graph.node(i)), graph.node(i).op_type(), opset, name));
+        throw ImportError(
+            fmt::format("{} ({}, opset {}) reads '{}', which is not an input, an initializer or a "
+                        "node's output",
+                        describe(graph.node(i)), graph.node(i).op_type(), opset, name));
       waiting[static_cast<std::size_t>(made->second)].push_back(i);
       ++missing[static_cast<std::size_t>(i)];
     }

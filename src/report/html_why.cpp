@@ -46,8 +46,7 @@ const plan::Alternative* next_best(const Page& page, const std::string& layer) {
 std::string change(double amount, Dimension dimension) {
   if (amount == 0)
     return "the same";
-  return fmt::format("{} {}", amount < 0 ? "saves" : "costs",
-                     compact(std::abs(amount), dimension));
+  return fmt::format("{} {}", amount < 0 ? "saves" : "costs", compact(std::abs(amount), dimension));
 }
 
 std::string points(std::optional<double> drop) {

@@ -46,11 +46,11 @@ std::vector<Bound> bounds_of(const Limits& limits) {
       bounds.push_back(std::move(bound));
     }
   };
-  add(limits.min_accuracy, {"accuracy", 0, true,
-                            [](const Evaluated& e) { return e.accuracy.mean; }, percent});
+  add(limits.min_accuracy,
+      {"accuracy", 0, true, [](const Evaluated& e) { return e.accuracy.mean; }, percent});
   add(limits.min_analog_mac_ratio,
-      {"analog MAC ratio", 0, true,
-       [](const Evaluated& e) { return e.totals.analog_mac_ratio; }, percent});
+      {"analog MAC ratio", 0, true, [](const Evaluated& e) { return e.totals.analog_mac_ratio; },
+       percent});
   add(limits.max_energy_pj,
       {"energy", 0, false, [](const Evaluated& e) { return e.totals.energy_pj; }, energy});
   add(limits.max_latency_ns,

@@ -5,6 +5,7 @@ and survives being killed."""
 import json
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -16,14 +17,16 @@ SETTINGS = ["--strategy", "mps", "--batch", 50, "--fair-steps", 4, "--ramp-steps
             "--rounds", 3, "--samples", 8, "--tune-steps", 10, "--chips", 2, "--test-chips", 2,
             "--test-times", "1s,1d", "--calibration-images", 200, "--threads", 2]
 # More of them by hand: TESSERA_KILLS=50.
-KILLS = int(os.environ.get("TESSERA_KILLS", "5"))
+KILLS = int(os.environ.get("TESSERA_KILLS", "2"))
 
 
 class Map(harness.Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        start = time.monotonic()
         code, cls.printed, err = harness.run(*cls.command("run"), cwd=cls.folder)
+        cls.seconds = time.monotonic() - start
         assert code == 0, err
 
     @staticmethod
@@ -47,6 +50,14 @@ class Map(harness.Case):
             out = self.ok("eval", "net.onnx", "--data", DATA, "--mapping",
                           f"{folder}/mapping.json", "--chips", 1, "--images", 20)
             self.assertIn("top-1", out)
+
+    def kill(self, folder, after):
+        """A run that ends by force after so many seconds; what it leaves is whole."""
+        process = harness.start(*self.command(folder), cwd=self.folder)
+        time.sleep(after)
+        process.kill()
+        process.communicate()
+        self.assert_loads(folder)
 
     def test_leaves_a_whole_folder(self):
         self.assertEqual(
@@ -122,14 +133,20 @@ class Map(harness.Case):
 
     def test_killed_at_any_moment_it_loads_and_resumes_to_the_same_end(self):
         generator = random.Random(3)
-        for _ in range(KILLS):
-            process = harness.start(*self.command("killed"), cwd=self.folder)
-            time.sleep(generator.uniform(1.5, 5))
-            process.kill()
-            process.communicate()
-            self.assert_loads("killed")
+        for _ in range(5):
+            self.kill("killed", generator.uniform(1.5, 5))
         self.ok(*self.command("killed"))
         self.assert_same_run("killed")
+
+    def test_killed_once_at_any_moment_each_folder_resumes_to_the_same_end(self):
+        generator = random.Random(4)
+        for _ in range(KILLS):
+            after = generator.uniform(0.5, self.seconds)
+            with self.subTest(after=after):
+                self.kill("once", after)
+                self.ok(*self.command("once"))
+                self.assert_same_run("once")
+            shutil.rmtree(self.path("once"))
 
     def test_interrupted_it_keeps_the_best_so_far_and_resumes(self):
         process = harness.start(*self.command("interrupted"), cwd=self.folder)

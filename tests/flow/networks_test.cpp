@@ -125,8 +125,7 @@ TEST(Networks, FixedSizesRunLargerBatchesPieceByPiece) {
 
 TEST(LoadNetwork, TakesSizesBehindTheName) {
   const std::string file = folder_of("bert_qa_script") / "model.onnx";
-  const LoadedNetwork network = load_network(
-      file + "?batch=2");
+  const LoadedNetwork network = load_network(file + "?batch=2");
   EXPECT_EQ(network.graph.value(network.graph.inputs[0]).shape, (ir::Shape{2, 12}));
   EXPECT_THAT([&] { load_network(file + "?bach=2"); },
               ThrowsMessage<UsageError>(HasSubstr("unknown input or dimension 'bach'")));

@@ -5,6 +5,7 @@
 //
 // Results: "passed"; "unsupported" with what is not understood; "differs"; "error" with a message.
 // A case that takes longer than a minute ends the program, and so does a crash.
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,15 +15,15 @@
 #include <string>
 #include <vector>
 
-#include <fmt/ranges.h>
 #include <torch/types.h>
 
-#include "onnx/model_file.h"
 #include "tessera/core/error.h"
 #include "tessera/flow/test_data.h"
 #include "tessera/nn/tensor/bridge.h"
 #include "tessera/nn/tensor/runtime.h"
 #include "tessera/onnx/test_data.h"
+
+#include "onnx/model_file.h"
 
 namespace {
 

@@ -29,9 +29,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   attempt([&] { (void)nn::read_npz(file); });
   attempt([&] { (void)nn::read_safetensors(file); });
   attempt([&] { (void)nn::detail::read_npz_data(file); });
-  for (const char* name : {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-                           "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "test_batch.bin",
-                           "data_batch_1.bin"})
+  for (const char* name :
+       {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte", "test_batch.bin", "data_batch_1.bin"})
     fuzz::write(name, data, size);
   attempt([&] { (void)nn::detail::read_idx(fuzz::folder()); });
   attempt([&] { (void)nn::detail::read_cifar10(fuzz::folder()); });

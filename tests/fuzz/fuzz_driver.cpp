@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a fuzz target without libFuzzer: fuzz_X SECONDS SEED_FILES…. Every round changes one of the
-// files in a few places: other bytes, pieces of the same or another file, words that matter. An input
-// that takes longer than kSlowest ends the program.
+// files in a few places: other bytes, pieces of the same or another file, words that matter. An
+// input that takes longer than kSlowest ends the program.
 #include <unistd.h>
 
 #include <chrono>

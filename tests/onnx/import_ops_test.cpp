@@ -175,10 +175,10 @@ struct KeptForm {
 // Forms beyond the operators that have a struct of their own are kept as ONNX defines them. What
 // moves or mixes the batch fixes the sizes of the whole graph.
 const KeptForm kKept[] = {
-    {"conv_activation_weights", "Conv", {1, 2, 2, 2}, false},
-    {"gemm_trans_a", "Gemm", {1, 3}, false},
+    {"conv_activation_weights", "Conv", {1, 1, 1, 1}, false},
+    {"gemm_trans_a", "Gemm", {4, 3}, false},
     {"gemm_c_per_row", "Gemm", {5, 3}, false},
-    {"matmul_activations", "MatMul", {1, 4, 4}, true},
+    {"matmul_activations", "MatMul", {1, 2, 4, 4}, true},
     {"batch_normalization_training", "BatchNormalization", {1, 2, 4, 4}, false},
     {"dropout_mask", "Dropout", {1, 2, 4, 4}, true},
     {"clip_bound", "Clip", {1, 2, 4, 4}, false},
@@ -186,13 +186,13 @@ const KeptForm kKept[] = {
     {"reduce_mean_channels", "ReduceMean", {1, 1, 4, 4}, true},
     {"flatten_axis", "Flatten", {2, 16}, false},
     {"reshape_batch", "Reshape", {2, 16}, false},
-    {"squeeze_all", "Squeeze", {2}, false},
+    {"squeeze_all", "Squeeze", {2, 4, 4}, false},
     {"transpose", "Transpose", {1, 4, 4, 2}, true},
     {"concat_batch", "Concat", {2, 2, 4, 4}, false},
     {"pad_reflect", "Pad", {1, 2, 6, 6}, true},
-    {"pad_channels", "Pad", {1, 4, 4, 4}, true},
+    {"pad_channels", "Pad", {1, 3, 4, 4}, true},
     {"softmax_old", "Softmax", {1, 2, 4, 4}, true},
-    {"add_integers", "Add", {1, 2, 4, 4}, true},
+    {"add_integers", "Add", {1, 4}, true},
     {"add_batch", "Add", {4, 2, 4, 4}, false},
     {"cast_integers", "Cast", {1, 2, 4, 4}, true},
 };

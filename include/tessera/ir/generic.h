@@ -40,8 +40,8 @@ struct ResizePlan {
 // REQUIRES: the node holds a Resize or Upsample that shape inference has accepted.
 ResizePlan resize_plan(const Graph& graph, const Node& node);
 
-// The opset since which the operator has had the form that it has in `opset`: where a list became an
-// input, or an axis another meaning. 0 for operators that have not changed so.
+// The opset since which the operator has had the form that it has in `opset`: where a list became
+// an input, or an axis another meaning. 0 for operators that have not changed so.
 int form_since(std::string_view type, int opset);
 
 // Whether `type` of `domain` is an operator that Generic can hold.

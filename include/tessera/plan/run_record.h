@@ -31,8 +31,8 @@ struct Sensitivity {
   bool operator==(const Sensitivity&) const = default;
 };
 
-// The chosen mapping with one layer on another path of the search: what that would change, as the cost
-// model has it. Mappings that do not fit the chip are left out.
+// The chosen mapping with one layer on another path of the search: what that would change, as the
+// cost model has it. Mappings that do not fit the chip are left out.
 struct Alternative {
   std::string layer;
   std::string path;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "rule.h"
@@ -49,10 +50,9 @@ Shape slide(const GenericCall& call, const Shape& x, const Sizes& kernel) {
   const Sizes dilations = checked_list(call, "dilations", n, 1, 1);
   checked_list(call, "pads", 2 * n, 0, 0);
   const std::string mode = text(call.op, "auto_pad", "NOTSET");
-  call.require(
-      mode == "NOTSET" || mode == "VALID" || mode == "SAME_UPPER" || mode == "SAME_LOWER" ||
-          mode.empty(),
-      "auto_pad is {}, allowed: NOTSET, SAME_UPPER, SAME_LOWER, VALID", mode);
+  call.require(mode == "NOTSET" || mode == "VALID" || mode == "SAME_UPPER" ||
+                   mode == "SAME_LOWER" || mode.empty(),
+               "auto_pad is {}, allowed: NOTSET, SAME_UPPER, SAME_LOWER, VALID", mode);
   const Sizes pads = window_pads(call.op, x, kernel);
   const bool ceil = call.integer("ceil_mode", 0) != 0;
   Shape y;
@@ -111,7 +111,8 @@ Outputs qlinear_conv(const GenericCall& call) {
 template <int Weights>
 std::int64_t conv_macs(const GenericCall& call) {
   const Shape& w = call.shape(Weights);
-  return element_count(*call.output(0).shape) * (element_count(w) / std::max<std::int64_t>(w[0], 1));
+  return element_count(*call.output(0).shape) *
+         (element_count(w) / std::max<std::int64_t>(w[0], 1));
 }
 
 std::int64_t conv_transpose_macs(const GenericCall& call) {
@@ -196,7 +197,8 @@ ResizePlan sized_plan(const GenericCall& call, const Shape& x, const Sizes& size
   ResizePlan plan{x, std::vector<float>(x.size(), 1)};
   float common = policy == "not_larger" ? INFINITY : 0;
   for (std::size_t i = 0; i < axes.size(); ++i) {
-    call.require(sizes[i] > 0 && sizes[i] <= kMost && x[axes[i]] > 0, "size {} of input {}", sizes[i], to_string(x));
+    call.require(sizes[i] > 0 && sizes[i] <= kMost && x[axes[i]] > 0, "size {} of input {}",
+                 sizes[i], to_string(x));
     const float scale = static_cast<float>(sizes[i]) / static_cast<float>(x[axes[i]]);
     common = policy == "not_larger" ? std::min(common, scale) : std::max(common, scale);
     plan.scales[axes[i]] = scale;
@@ -284,8 +286,7 @@ Outputs max_unpool(const GenericCall& call) {
   return {{batch_and_channels(x, x[1], y), call.dtype(0)}};
 }
 
-constexpr std::string_view kConv =
-    "auto_pad:s dilations:I group:i kernel_shape:I pads:I strides:I";
+constexpr std::string_view kConv = "auto_pad:s dilations:I group:i kernel_shape:I pads:I strides:I";
 
 constexpr GenericRule kRules[] = {
     {"AveragePool", 1, 1,
@@ -347,13 +348,17 @@ std::vector<std::int64_t> transposed_pads(const Generic& op, const Shape& spatia
   const Sizes extra = integers(op, "output_padding", Sizes(n, 0));
   const Sizes asked = integers(op, "output_shape", {});
   Sizes totals;
+  Sizes beyond(2 * n, 0);  // what an output larger than the sum of windows has behind it
   for (std::size_t i = 0; i < n; ++i) {
     const std::int64_t wanted =
         asked.empty() ? spatial[i] * strides[i] : asked[asked.size() - n + i];
     totals.push_back(strides[i] * (spatial[i] - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1 -
                      wanted);
+    beyond[i + n] = std::min<std::int64_t>(totals[i], 0);
   }
-  return same_pads(totals, mode == "SAME_UPPER");
+  Sizes pads = same_pads(totals, mode == "SAME_UPPER");
+  std::ranges::transform(pads, beyond, pads.begin(), std::plus<>());
+  return pads;
 }
 
 ResizePlan resize_plan(const Graph& graph, const Node& node) {

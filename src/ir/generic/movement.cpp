@@ -52,8 +52,8 @@ Outputs flatten(const GenericCall& call) {
   const auto rank = static_cast<std::int64_t>(x.size());
   call.require(axis >= -rank && axis <= rank, "axis is {}, allowed: {} to {}", axis, -rank, rank);
   const auto at = x.begin() + (axis < 0 ? axis + rank : axis);
-  return {{{element_count(Shape(x.begin(), at)), element_count(Shape(at, x.end()))},
-           call.dtype(0)}};
+  return {
+      {{element_count(Shape(x.begin(), at)), element_count(Shape(at, x.end()))}, call.dtype(0)}};
 }
 
 Outputs expand(const GenericCall& call) {
@@ -338,9 +338,8 @@ Outputs squeeze(const GenericCall& call) {
 
 bool squeeze_batch(const GenericCall& call) {
   const auto axes = call.list("axes", 1);
-  return axes && std::ranges::none_of(*axes, [&](std::int64_t axis) {
-    return call.axis(axis, call.rank(0)) == 0;
-  });
+  return axes && std::ranges::none_of(
+                     *axes, [&](std::int64_t axis) { return call.axis(axis, call.rank(0)) == 0; });
 }
 
 Outputs unsqueeze(const GenericCall& call) {

@@ -270,8 +270,8 @@ constexpr GenericRule kRules[] = {
     {"QLinearMatMul", 8, 8, "", qlinear_matmul, product_macs<0>, qlinear_matmul_batch},
     {"Attention", 2, 7, "num_heads:i scale:f mask_filter_value:f unidirectional:i", fused_attention,
      fused_attention_macs, fused_attention_batch, 1, "com.microsoft"},
-    {"FusedMatMul", 2, 2, "alpha:f transA:i transB:i", fused_matmul,
-     fused_matmul_macs, matmul_batch, 1, "com.microsoft"},
+    {"FusedMatMul", 2, 2, "alpha:f transA:i transB:i", fused_matmul, fused_matmul_macs,
+     matmul_batch, 1, "com.microsoft"},
 };
 
 }  // namespace

@@ -81,10 +81,11 @@ struct GenericRule {
   std::string_view type;
   int min_inputs = 1;
   int max_inputs = 1;  // kAny: any number
-  // "name:type", parted by spaces; types are i(nteger), f(loat), s(tring), t(ensor), I, F, S (lists).
+  // "name:type", parted by spaces; types are i(nteger), f(loat), s(tring), t(ensor), I, F, S
+  // (lists).
   std::string_view attributes;
-  InferRule infer = nullptr;  // null: sizes depend on values, so all inputs must be constants
-  WorkRule work = nullptr;    // null: moves values about
+  InferRule infer = nullptr;        // null: sizes depend on values, so all inputs must be constants
+  WorkRule work = nullptr;          // null: moves values about
   BatchRule keeps_batch = nullptr;  // null: may move or mix the batch
   int max_outputs = 1;
   std::string_view domain{};

@@ -24,16 +24,15 @@ Outputs recurrent(const GenericCall& call) {
                "direction is '{}', allowed: forward, reverse, bidirectional", direction);
   const std::int64_t directions = direction == "bidirectional" ? 2 : 1;
   call.require(x.size() == 3 && w.size() == 3 && r.size() == 3 && w[0] == directions &&
-                   r[0] == directions && w[2] == x[2] && r[1] == w[1] &&
-                   r[1] == gates(call) * r[2],
+                   r[0] == directions && w[2] == x[2] && r[1] == w[1] && r[1] == gates(call) * r[2],
                "input {}, weights {} and recurrence {} do not fit", to_string(x), to_string(w),
                to_string(r));
   const std::int64_t hidden = call.integer("hidden_size", r[2]);
   call.require(hidden == r[2], "hidden_size is {}, the recurrence has {}", hidden, r[2]);
   const std::int64_t time = batch_first ? x[1] : x[0];
   const std::int64_t batch = batch_first ? x[0] : x[1];
-  const Shape state = batch_first ? Shape{batch, directions, hidden}
-                                  : Shape{directions, batch, hidden};
+  const Shape state =
+      batch_first ? Shape{batch, directions, hidden} : Shape{directions, batch, hidden};
   if (call.has(3)) {
     call.require(call.shape(3) == Shape{directions, 2 * w[1]}, "bias has shape {}, allowed: {}x{}",
                  to_string(call.shape(3)), directions, 2 * w[1]);
@@ -48,8 +47,8 @@ Outputs recurrent(const GenericCall& call) {
     call.require(call.shape(4) == Shape{batch}, "sequence_lens have shape {}, allowed: {}",
                  to_string(call.shape(4)), batch);
   }
-  const Shape all = batch_first ? Shape{batch, time, directions, hidden}
-                                : Shape{time, directions, batch, hidden};
+  const Shape all =
+      batch_first ? Shape{batch, time, directions, hidden} : Shape{time, directions, batch, hidden};
   return {{all, DType::kFloat32}, {state, DType::kFloat32}, {state, DType::kFloat32}};
 }
 
@@ -77,9 +76,8 @@ Outputs fourier(const GenericCall& call) {
   Shape y = call.shape(0);
   call.require(y.size() >= 2 && (y.back() == 1 || y.back() == 2),
                "input has shape {}, allowed: ..x1 or ..x2", to_string(y));
-  const std::int64_t given =
-      call.has(2) ? call.constant_integer(2, "axis")
-                  : call.integer("axis", call.op.opset < 20 ? 1 : -2);
+  const std::int64_t given = call.has(2) ? call.constant_integer(2, "axis")
+                                         : call.integer("axis", call.op.opset < 20 ? 1 : -2);
   const std::size_t axis = call.axis(given, y.size());
   call.require(axis + 1 < y.size(), "axis {} is the complex one", axis);
   if (call.has(1))
@@ -103,8 +101,8 @@ Outputs short_time_fourier(const GenericCall& call) {
   call.require(x.size() == 3 && step > 0 && length > 0 && length <= x[1],
                "frames of {} every {} do not fit signal {}", length, step, to_string(x));
   const bool onesided = call.integer("onesided", 1) != 0;
-  return {{{x[0], (x[1] - length) / step + 1, onesided ? length / 2 + 1 : length, 2},
-           call.dtype(0)}};
+  return {
+      {{x[0], (x[1] - length) / step + 1, onesided ? length / 2 + 1 : length, 2}, call.dtype(0)}};
 }
 
 std::int64_t ten_per_output(const GenericCall& call) {

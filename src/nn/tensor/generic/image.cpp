@@ -119,7 +119,7 @@ Tensor flat_index(const KernelCall& call, const Tensor& x) {
 Tensors max_pool(const KernelCall& call) {
   const Tensor& x = call.in(0);
   const Windows w = windows_of(call);
-  const double least = x.is_floating_point() ? -std::numeric_limits<double>::infinity()
+  const double least = x.is_floating_point()              ? -std::numeric_limits<double>::infinity()
                        : x.scalar_type() == torch::kUInt8 ? 0
                                                           : -128;
   const Tensor covered = windows(x, w, least);
@@ -127,16 +127,14 @@ Tensors max_pool(const KernelCall& call) {
     return {torch::amax(covered, -1)};
   const auto [values, best] = covered.max(-1);
   const Tensor index = flat_index(call, x);
-  const Tensor in_plane = windows(index, w, 0)
-                              .expand(covered.sizes())
-                              .gather(-1, best.unsqueeze(-1))
-                              .squeeze(-1);
+  const Tensor in_plane =
+      windows(index, w, 0).expand(covered.sizes()).gather(-1, best.unsqueeze(-1)).squeeze(-1);
   Sizes planes(static_cast<std::size_t>(x.dim()), 1);
   planes[0] = x.size(0);
   planes[1] = x.size(1);
-  const Tensor plane = torch::arange(x.size(0) * x.size(1),
-                                     torch::dtype(torch::kInt64).device(x.device()))
-                           .reshape(planes);
+  const Tensor plane =
+      torch::arange(x.size(0) * x.size(1), torch::dtype(torch::kInt64).device(x.device()))
+          .reshape(planes);
   return {values, in_plane + plane * index.numel()};
 }
 

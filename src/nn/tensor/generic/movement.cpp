@@ -51,9 +51,7 @@ Tensors space_to_depth(const KernelCall& call) {
   const Tensor& x = call.in(0);
   const std::int64_t b = call.integer("blocksize", 1);
   const std::int64_t n = x.size(0), c = x.size(1), h = x.size(2) / b, w = x.size(3) / b;
-  return {x.reshape({n, c, h, b, w, b})
-              .permute({0, 3, 5, 1, 2, 4})
-              .reshape({n, c * b * b, h, w})};
+  return {x.reshape({n, c, h, b, w, b}).permute({0, 3, 5, 1, 2, 4}).reshape({n, c * b * b, h, w})};
 }
 
 Tensors expand(const KernelCall& call) {
@@ -84,8 +82,7 @@ Tensors gather(const KernelCall& call) {
   const Tensor& x = call.in(0);
   const Tensor& given = call.in(1);
   const std::int64_t axis = call.axis(0, x.dim());
-  const Tensor picked =
-      x.index_select(axis, indices_within(given, x.size(axis)).reshape({-1}));
+  const Tensor picked = x.index_select(axis, indices_within(given, x.size(axis)).reshape({-1}));
   Sizes shape(x.sizes().begin(), x.sizes().begin() + axis);
   shape.insert(shape.end(), given.sizes().begin(), given.sizes().end());
   shape.insert(shape.end(), x.sizes().begin() + axis + 1, x.sizes().end());
@@ -146,7 +143,8 @@ Tensors one_hot(const KernelCall& call) {
 // The elements of the padded axis, by their index in the input.
 Tensor padded_index(std::int64_t size, std::int64_t before, std::int64_t after,
                     const std::string& mode, torch::Device device) {
-  const Tensor at = torch::arange(-before, size + after, torch::dtype(torch::kInt64).device(device));
+  const Tensor at =
+      torch::arange(-before, size + after, torch::dtype(torch::kInt64).device(device));
   if (mode == "edge")
     return torch::clamp(at, 0, size - 1);
   if (mode == "wrap")
@@ -256,9 +254,11 @@ Tensors scatter_nd(const KernelCall& call) {
   else if (reduction == "add")
     result = data.scatter_add(0, index, updates);
   else
-    result = data.scatter_reduce(
-        0, index, updates, reduction == "mul" ? "prod" : reduction == "max" ? "amax" : "amin",
-        /*include_self=*/true);
+    result = data.scatter_reduce(0, index, updates,
+                                 reduction == "mul"   ? "prod"
+                                 : reduction == "max" ? "amax"
+                                                      : "amin",
+                                 /*include_self=*/true);
   return {result.reshape(x.sizes())};
 }
 
@@ -308,7 +308,8 @@ Tensors squeeze(const KernelCall& call) {
   const auto axes = call.list("axes", 1);
   Sizes shape;
   for (std::int64_t i = 0; i < x.dim(); ++i) {
-    const bool named = axes && (std::ranges::count(*axes, i) + std::ranges::count(*axes, i - x.dim())) > 0;
+    const bool named =
+        axes && (std::ranges::count(*axes, i) + std::ranges::count(*axes, i - x.dim())) > 0;
     if (axes ? !named : x.size(i) != 1)
       shape.push_back(x.size(i));
   }

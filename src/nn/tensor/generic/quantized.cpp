@@ -83,15 +83,15 @@ Tensors dynamic_quantize(const KernelCall& call) {
   const Tensor high = torch::clamp_min(torch::amax(x, torch::IntArrayRef{}), 0);
   const Tensor scale = (high - low) / 255;
   const Tensor zero = torch::clamp(torch::round(-low / scale), 0, 255);
-  return {saturated(torch::round(x / scale) + zero, torch::kUInt8), scale,
-          zero.to(torch::kUInt8)};
+  return {saturated(torch::round(x / scale) + zero, torch::kUInt8), scale, zero.to(torch::kUInt8)};
 }
 
 Tensors matmul_integer(const KernelCall& call) {
   const Tensor& a = call.in(0);
   const Tensor& b = call.in(1);
-  const Tensor product = torch::matmul(centered(a, call.maybe(2), std::max<std::int64_t>(a.dim() - 2, 0)),
-                                       centered(b, call.maybe(3), b.dim() - 1));
+  const Tensor product =
+      torch::matmul(centered(a, call.maybe(2), std::max<std::int64_t>(a.dim() - 2, 0)),
+                    centered(b, call.maybe(3), b.dim() - 1));
   return {product.to(torch::kInt32)};
 }
 
@@ -103,17 +103,16 @@ Tensors conv_integer(const KernelCall& call) {
 
 // The integer sum times s_a·s_b/s_y in float32, as ONNX Runtime rounds it.
 Tensor requantized(const Tensor& sum, const Tensor& scale, const KernelCall& call, int zero) {
-  const Tensor code = torch::round(sum.to(torch::kFloat32) * scale) +
-                      call.in(zero).to(torch::kFloat32).reshape({});
+  const Tensor code =
+      torch::round(sum.to(torch::kFloat32) * scale) + call.in(zero).to(torch::kFloat32).reshape({});
   return saturated(code, call.in(zero).scalar_type());
 }
 
 Tensors qlinear_matmul(const KernelCall& call) {
   const Tensor& a = call.in(0);
   const Tensor& b = call.in(3);
-  const Tensor sum = torch::matmul(
-      centered(a, call.in(2), std::max<std::int64_t>(a.dim() - 2, 0)),
-      centered(b, call.in(5), b.dim() - 1));
+  const Tensor sum = torch::matmul(centered(a, call.in(2), std::max<std::int64_t>(a.dim() - 2, 0)),
+                                   centered(b, call.in(5), b.dim() - 1));
   return {requantized(sum, call.in(1) * call.in(4) / call.in(6), call, 7)};
 }
 

@@ -83,8 +83,8 @@ Tensor extreme(const Tensor& x, const Axes& axes, bool keep) {
   if (axes.empty())
     return x;
   if (x.numel() == 0) {
-    const double none = Max ? -std::numeric_limits<double>::infinity()
-                            : std::numeric_limits<double>::infinity();
+    const double none =
+        Max ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
     return torch::sum(x, axes, keep).fill_(none);
   }
   const Tensor y = x.scalar_type() == torch::kBool ? x.to(torch::kUInt8) : x;
@@ -105,8 +105,8 @@ Tensors find_extreme(const KernelCall& call) {
   shape[static_cast<std::size_t>(axis)] = x.size(axis);
   const Tensor index =
       torch::arange(x.size(axis), torch::dtype(torch::kInt64).device(x.device())).reshape(shape);
-  const Tensor found =
-      torch::amin(torch::where(x == best, index, torch::full_like(index, x.size(axis))), axis, keep);
+  const Tensor found = torch::amin(
+      torch::where(x == best, index, torch::full_like(index, x.size(axis))), axis, keep);
   return {last ? x.size(axis) - 1 - found : found};
 }
 
@@ -229,11 +229,10 @@ Tensors lrn(const KernelCall& call) {
   const std::int64_t size = call.integer("size", 1);
   const std::int64_t before = (size - 1) / 2;
   const Tensor squares = (x * x).reshape({x.size(0), 1, x.size(1), -1});
-  const Tensor padded =
-      torch::constant_pad_nd(squares, {0, 0, before, size - 1 - before});
+  const Tensor padded = torch::constant_pad_nd(squares, {0, 0, before, size - 1 - before});
   const Tensor sums = torch::avg_pool2d(padded, {size, 1}, {1, 1}) * static_cast<double>(size);
-  const Tensor scale = call.real("bias", 1) +
-                       call.real("alpha", 1e-4F) / static_cast<double>(size) * sums;
+  const Tensor scale =
+      call.real("bias", 1) + call.real("alpha", 1e-4F) / static_cast<double>(size) * sums;
   return {x * torch::pow(scale, -call.real("beta", 0.75F)).reshape(x.sizes())};
 }
 
@@ -276,8 +275,9 @@ Tensor nll(const KernelCall& call, const Tensor& log_probability) {
                              ? labels == call.integer("ignore_index", 0)
                              : torch::zeros_like(labels, torch::kBool);
   const Tensor index = torch::where(ignored, torch::zeros_like(labels), labels);
-  Tensor weight = call.has(2) ? call.in(2).index_select(0, index.reshape({-1})).reshape(index.sizes())
-                              : torch::ones_like(index, log_probability.scalar_type());
+  Tensor weight = call.has(2)
+                      ? call.in(2).index_select(0, index.reshape({-1})).reshape(index.sizes())
+                      : torch::ones_like(index, log_probability.scalar_type());
   weight = torch::where(ignored, torch::zeros_like(weight), weight);
   const Tensor loss = -log_probability.gather(1, index.unsqueeze(1)).squeeze(1) * weight;
   if (reduction == "none")

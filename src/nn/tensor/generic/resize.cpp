@@ -31,9 +31,8 @@ double coordinate(const std::string& mode, const Axis& axis, double at) {
   if (mode == "tf_crop_and_resize") {
     if (axis.outputs == 1)
       return 0.5 * (axis.roi_begin + axis.roi_end) * (inputs - 1);
-    return axis.roi_begin * (inputs - 1) +
-           at * (axis.roi_end - axis.roi_begin) * (inputs - 1) /
-               (static_cast<double>(axis.outputs) - 1);
+    return axis.roi_begin * (inputs - 1) + at * (axis.roi_end - axis.roi_begin) * (inputs - 1) /
+                                               (static_cast<double>(axis.outputs) - 1);
   }
   if (mode == "half_pixel_symmetric") {
     const double adjustment = static_cast<double>(axis.outputs) / outputs;
@@ -96,8 +95,8 @@ Tensor weights(const Filter& filter, const Axis& axis) {
       if (outside && (filter.exclude_outside || filter.antialias))
         continue;
       const double distance = (static_cast<double>(x) - at) / stretch;
-      const double weight = filter.mode == "cubic" ? cubic_weight(distance, filter.cubic_a)
-                                                   : linear_weight(distance);
+      const double weight =
+          filter.mode == "cubic" ? cubic_weight(distance, filter.cubic_a) : linear_weight(distance);
       entry[y][std::clamp<std::int64_t>(x, 0, axis.inputs - 1)] += weight;
       sum += weight;
     }
@@ -111,8 +110,8 @@ Filter filter_of(const KernelCall& call) {
   const bool upsample = call.op.type == "Upsample" || call.op.opset < 11;
   const std::string mode = call.text("mode", "nearest");
   return {.mode = mode,
-          .coordinates = upsample ? "asymmetric"
-                                  : call.text("coordinate_transformation_mode", "half_pixel"),
+          .coordinates =
+              upsample ? "asymmetric" : call.text("coordinate_transformation_mode", "half_pixel"),
           .rounding = upsample ? "floor" : call.text("nearest_mode", "round_prefer_floor"),
           .cubic_a = call.real("cubic_coeff_a", -0.75F),
           .exclude_outside = call.integer("exclude_outside", 0) != 0,

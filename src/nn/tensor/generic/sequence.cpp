@@ -63,8 +63,8 @@ struct State {
 };
 
 State step_rnn(const Cell& cell, const Tensor& x, const State& before) {
-  return {cell.functions[0](
-              cell.limited(torch::linear(x, cell.w, cell.bias()) + torch::linear(before.h, cell.r))),
+  return {cell.functions[0](cell.limited(torch::linear(x, cell.w, cell.bias()) +
+                                         torch::linear(before.h, cell.r))),
           Tensor()};
 }
 
@@ -72,14 +72,12 @@ State step_rnn(const Cell& cell, const Tensor& x, const State& before) {
 State step_gru(const Cell& cell, const Tensor& x, const State& before) {
   const std::vector<Tensor> in = torch::linear(x, cell.w, cell.wb).chunk(3, -1);
   const std::vector<Tensor> r = cell.r.chunk(3, 0);
-  const std::vector<Tensor> rb =
-      cell.rb.defined() ? cell.rb.chunk(3, 0) : std::vector<Tensor>(3);
+  const std::vector<Tensor> rb = cell.rb.defined() ? cell.rb.chunk(3, 0) : std::vector<Tensor>(3);
   const Function& f = cell.functions[0];
   const Tensor update = f(cell.limited(in[0] + torch::linear(before.h, r[0], rb[0])));
   const Tensor reset = f(cell.limited(in[1] + torch::linear(before.h, r[1], rb[1])));
-  const Tensor recurrent = cell.linear_before_reset
-                               ? reset * torch::linear(before.h, r[2], rb[2])
-                               : torch::linear(reset * before.h, r[2], rb[2]);
+  const Tensor recurrent = cell.linear_before_reset ? reset * torch::linear(before.h, r[2], rb[2])
+                                                    : torch::linear(reset * before.h, r[2], rb[2]);
   const Tensor hidden = cell.functions[1](cell.limited(in[2] + recurrent));
   return {(1 - update) * hidden + update * before.h, Tensor()};
 }
@@ -157,10 +155,9 @@ std::vector<Function> functions_of(const KernelCall& call, const Kind& kind,
               "too few activations");
   for (std::size_t i = 0; i < kind.functions.size(); ++i) {
     const std::size_t k = direction * kind.functions.size() + i;
-    const std::string name =
-        found == call.op.attributes.end()
-            ? kind.functions[i]
-            : std::get<std::vector<std::string>>(found->second).at(k);
+    const std::string name = found == call.op.attributes.end()
+                                 ? kind.functions[i]
+                                 : std::get<std::vector<std::string>>(found->second).at(k);
     functions.push_back(activation(name, given(alphas, k), given(betas, k)));
   }
   return functions;
@@ -194,8 +191,8 @@ Tensors recurrent(const KernelCall& call) {
     cell.clip = call.real("clip", 0);
     cell.linear_before_reset = call.integer("linear_before_reset", 0) != 0;
     const bool reverse = direction == "reverse" || d == 1;
-    auto [y, state] = run_direction(cell, kind.step, x, {initial(5, d), initial(6, d)}, lengths,
-                                    reverse);
+    auto [y, state] =
+        run_direction(cell, kind.step, x, {initial(5, d), initial(6, d)}, lengths, reverse);
     all.push_back(y);
     last_h.push_back(state.h);
     last_c.push_back(state.c.defined() ? state.c : state.h);
@@ -229,9 +226,15 @@ Tensors blackman(const KernelCall& call) {
   return {cosine_window(call, {0.42, 0.5, 0.08})};
 }
 
-Tensor as_complex(const Tensor& x) {
+// In double: a spectrum's small values are what is left of large ones.
+Tensor as_complex(const Tensor& given) {
+  const Tensor x = given.to(torch::kFloat64);
   return torch::view_as_complex(
-      x.size(-1) == 2 ? x.contiguous() : torch::cat({x, torch::zeros_like(x)}, -1));
+      (x.size(-1) == 2 ? x : torch::cat({x, torch::zeros_like(x)}, -1)).contiguous());
+}
+
+Tensor as_pairs(const Tensor& x, const Tensor& like) {
+  return torch::view_as_real(x).to(like.scalar_type());
 }
 
 Tensors fourier(const KernelCall& call) {
@@ -246,7 +249,7 @@ Tensors fourier(const KernelCall& call) {
                                              : torch::fft_fft(x, length, axis);
   if (call.integer("onesided", 0) != 0)
     y = y.slice(axis, 0, y.size(axis) / 2 + 1);
-  return {torch::view_as_real(y)};
+  return {as_pairs(y, call.in(0))};
 }
 
 Tensors short_time_fourier(const KernelCall& call) {
@@ -259,7 +262,7 @@ Tensors short_time_fourier(const KernelCall& call) {
   Tensor y = torch::fft_fft(frames);
   if (call.integer("onesided", 1) != 0)
     y = y.slice(2, 0, length / 2 + 1);
-  return {torch::view_as_real(y)};
+  return {as_pairs(y, call.in(0))};
 }
 
 // Pairs of a head's first 2·D elements are turned by the angles whose cosine and sine are cached.
@@ -295,14 +298,10 @@ Tensors rotary(const KernelCall& call) {
 }
 
 constexpr GenericKernel kKernels[] = {
-    {"BlackmanWindow", blackman},
-    {"DFT", fourier},
-    {"GRU", recurrent},
-    {"HammingWindow", hamming},
-    {"HannWindow", hann},
-    {"LSTM", recurrent},
-    {"RNN", recurrent},
-    {"RotaryEmbedding", rotary},
+    {"BlackmanWindow", blackman}, {"DFT", fourier},
+    {"GRU", recurrent},           {"HammingWindow", hamming},
+    {"HannWindow", hann},         {"LSTM", recurrent},
+    {"RNN", recurrent},           {"RotaryEmbedding", rotary},
     {"STFT", short_time_fourier},
 };
 
