@@ -246,5 +246,14 @@ TEST(UnknownOps, UnfixedSizesLeaveNodesWithoutShape) {
   EXPECT_THAT(ir::unsized_nodes(graph), SizeIs(graph.nodes().size()));
 }
 
+TEST(ImportOptions, StatedSizesGiveShapes) {
+  const auto file = fixture("unknown/dynamic_size");
+  const ir::Graph graph = import_onnx(file, {.sizes = {{"H", 3}, {"W", 5}}});
+  EXPECT_THAT(ir::unsized_nodes(graph), IsEmpty());
+  EXPECT_EQ(graph.value(graph.outputs[0]).shape, (ir::Shape{1, 30}));
+  EXPECT_EQ(import_onnx(file, {.shapes = {{"x", {1, 2, 4, 4}}}}).value({0}).shape,
+            (ir::Shape{1, 2, 4, 4}));
+}
+
 }  // namespace
 }  // namespace tessera::onnx
