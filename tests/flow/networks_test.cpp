@@ -108,7 +108,8 @@ TEST_P(Networks, RunAnyBatch) {
   const torch::InferenceMode inference;
   nn::FloatRunner runner;
   std::vector<torch::Tensor> one, other, both;
-  for (const ir::Tensor& input : onnx::read_test_data(folder).at(0).inputs) {
+  const onnx::TestData data = onnx::read_test_data(folder).at(0);
+  for (const ir::Tensor& input : data.inputs) {
     one.push_back(nn::to_torch(input));
     other.push_back(one.back().flip({-1}));
     both.push_back(torch::cat({one.back(), other.back()}));
