@@ -8,13 +8,16 @@
 #include <torch/types.h>
 
 #include "tessera/core/error.h"
+#include "tessera/core/hash.h"
 #include "tessera/core/log.h"
 #include "tessera/core/units.h"
 #include "tessera/flow/inputs.h"
 #include "tessera/flow/settings.h"
+#include "tessera/flow/test_data.h"
 #include "tessera/hw/read_platform.h"
 #include "tessera/nn/data/dataset.h"
 #include "tessera/nn/data/npz.h"
+#include "tessera/nn/tensor/bridge.h"
 #include "tessera/nn/train/evaluate.h"
 #include "tessera/nn/train/mapped_network.h"
 #include "tessera/plan/mapping.h"
@@ -31,6 +34,7 @@ using nlohmann::ordered_json;
 struct EvalOptions {
   std::string network;
   std::string check;
+  std::string test_data;
   std::string data;
   std::string mapping;
   std::string hardware;
@@ -64,9 +68,10 @@ torch::Tensor stored_input(const nn::NamedTensors& arrays, const std::string& fi
   if (stored == nullptr)
     throw UsageError(fmt::format("{}: no array '{}' for the network's input '{}'; found: {}", file,
                                  name, input.name, names_of(arrays)));
-  if (!stored->is_floating_point())
-    throw UsageError(fmt::format("{}: array '{}' is {}, the network takes floats", file, name,
-                                 torch::toString(stored->scalar_type())));
+  const bool floats = input.dtype == ir::DType::kFloat32;
+  if (stored->is_floating_point() != floats)
+    throw UsageError(fmt::format("{}: array '{}' is {}, the network takes {}", file, name,
+                                 torch::toString(stored->scalar_type()), ir::name(input.dtype)));
   const bool fits =
       stored->dim() == static_cast<std::int64_t>(input.shape->size()) && stored->dim() > 0 &&
       stored->size(0) > 0 &&
@@ -74,7 +79,7 @@ torch::Tensor stored_input(const nn::NamedTensors& arrays, const std::string& fi
   if (!fits)
     throw UsageError(fmt::format("{}: array '{}' is {}, the network's input is {}", file, name,
                                  ir::to_string(stored->sizes().vec()), batch_shape(*input.shape)));
-  return stored->to(torch::kFloat32);
+  return stored->to(nn::torch_type(input.dtype));
 }
 
 struct Comparison {
@@ -91,11 +96,18 @@ Comparison compare(const std::string& name, const torch::Tensor& computed,
                                  ir::to_string(stored.sizes().vec()),
                                  ir::to_string(computed.sizes().vec())));
   const torch::Tensor expected = stored.to(torch::kFloat64);
-  const torch::Tensor difference = (computed.to(torch::kCPU, torch::kFloat64) - expected).abs();
+  const torch::Tensor actual = computed.to(torch::kCPU, torch::kFloat64);
+  // Equal infinities, and NaN where NaN is expected, agree.
+  const torch::Tensor same =
+      (actual == expected).logical_or(torch::isnan(actual).logical_and(torch::isnan(expected)));
+  const torch::Tensor difference =
+      torch::where(same, torch::zeros_like(expected), (actual - expected).abs());
   Comparison result{.output = name};
   if (expected.numel() == 0)
     return result;
-  result.range = (expected.max() - expected.min()).item<double>();
+  const torch::Tensor finite = expected.masked_select(torch::isfinite(expected));
+  if (finite.numel() > 0)
+    result.range = (finite.max() - finite.min()).item<double>();
   // NaN compares as no larger than anything: it must fail, not pass.
   result.largest_difference = torch::isnan(difference).any().item<bool>()
                                   ? std::numeric_limits<double>::infinity()
@@ -126,10 +138,34 @@ std::vector<Comparison> run_check(const EvalOptions& options, const ir::Graph& g
   return comparisons;
 }
 
+std::vector<Comparison> run_test_data(const EvalOptions& options, torch::Device device) {
+  std::vector<Comparison> comparisons;
+  const std::vector<onnx::TestData> sets = onnx::read_test_data(options.test_data);
+  for (const onnx::TestData& data : sets) {
+    const auto outputs = flow::run_test_data(options.network, data, device);
+    for (std::size_t i = 0; i < data.outputs.size(); ++i) {
+      comparisons.push_back(compare(outputs[i].name, outputs[i].value,
+                                    nn::to_torch(data.outputs[i]), data.folder.string()));
+      if (sets.size() > 1)
+        comparisons.back().output += " of " + data.folder.filename().string();
+    }
+  }
+  return comparisons;
+}
+
 int check(const EvalOptions& options, const CommonOptions& common) {
   const torch::Device device = nn::set_up_torch(common.runtime);
-  const flow::LoadedNetwork network = flow::load_network(options.network);
-  const auto comparisons = run_check(options, network.graph, device);
+  const std::string source = options.check.empty() ? options.test_data : options.check;
+  std::vector<Comparison> comparisons;
+  std::string sha256;
+  if (options.check.empty()) {
+    comparisons = run_test_data(options, device);
+    sha256 = sha256_file(options.network);
+  } else {
+    const flow::LoadedNetwork network = flow::load_network(options.network);
+    comparisons = run_check(options, network.graph, device);
+    sha256 = network.file.sha256;
+  }
   const double worst = std::max_element(comparisons.begin(), comparisons.end(),
                                         [](const Comparison& a, const Comparison& b) {
                                           return a.relative < b.relative;
@@ -143,13 +179,12 @@ int check(const EvalOptions& options, const CommonOptions& common) {
                       {"largest_difference", row.largest_difference},
                       {"range", row.range},
                       {"relative", row.relative}});
-    const ordered_json json{
-        {"network", {{"file", network.file.file}, {"sha256", network.file.sha256}}},
-        {"check", options.check},
-        {"outputs", rows},
-        {"largest_relative", worst},
-        {"tolerance", options.tolerance},
-        {"agrees", agrees}};
+    const ordered_json json{{"network", {{"file", options.network}, {"sha256", sha256}}},
+                            {"check", source},
+                            {"outputs", rows},
+                            {"largest_relative", worst},
+                            {"tolerance", options.tolerance},
+                            {"agrees", agrees}};
     print_result(json.dump(2) + "\n");
   } else {
     report::Table table({{.title = "output"},
@@ -281,13 +316,20 @@ Command add_eval(CLI::App& app) {
       "--check", options->check,
       "FILE.npz with inputs in_NAME and outputs out_NAME: print the largest difference");
   check_file->excludes(data);
+  auto* test_data = command->add_option(
+      "--test-data", options->test_data,
+      "Folder with ONNX's input_0.pb, output_0.pb, or test_data_set_0 …: print the largest "
+      "difference");
+  test_data->excludes(data)->excludes(check_file);
   command->add_option("--images", options->images, "First images of the test set; 0: all")
       ->check(at_least(0))
       ->excludes(check_file)
+      ->excludes(test_data)
       ->capture_default_str();
   command->add_option("--batch", options->batch, "Images that run at once")
       ->check(at_least(1))
       ->excludes(check_file)
+      ->excludes(test_data)
       ->capture_default_str();
   auto* mapping =
       command->add_option("--mapping", options->mapping, "mapping.json to run the network under")
@@ -307,13 +349,14 @@ Command add_eval(CLI::App& app) {
       ->add_option("--tolerance", options->tolerance,
                    "Largest difference allowed, relative to the range of the outputs")
       ->check(at_least(0))
-      ->needs(check_file)
+      ->excludes(data)
       ->capture_default_str();
   add_common_options(*command, *common, {.seed = true, .runtime = true});
   return {command, common, [options, common] {
-            if (options->check.empty() && options->data.empty())
-              throw UsageError("eval: what to run the network on is missing: --data or --check");
-            return options->check.empty() ? measure(*options, *common) : check(*options, *common);
+            if (options->check.empty() && options->data.empty() && options->test_data.empty())
+              throw UsageError(
+                  "eval: what to run the network on is missing: --data, --check or --test-data");
+            return options->data.empty() ? check(*options, *common) : measure(*options, *common);
           }};
 }
 

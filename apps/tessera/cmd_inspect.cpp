@@ -3,12 +3,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "tessera/core/hash.h"
 #include "tessera/core/units.h"
+#include "tessera/flow/inputs.h"
 #include "tessera/hw/read_platform.h"
 #include "tessera/ir/passes.h"
 #include "tessera/ir/workload.h"
-#include "tessera/onnx/import.h"
 #include "tessera/report/table.h"
 #include "tessera/supernet/adapt.h"
 
@@ -243,12 +242,14 @@ Inspection inspect(const InspectOptions& options) {
   Inspection found{.file = file,
                    .sha256 = {},
                    .canonical_hash = {},
-                   .graph = ir::canonicalize(onnx::import_onnx(file)),
+                   .graph = {},
                    .workload = {},
                    .unknown = {},
                    .unsized = {},
                    .widths = {}};
-  found.sha256 = sha256_file(file);
+  flow::LoadedNetwork network = flow::look_at_network(file);
+  found.graph = std::move(network.graph);
+  found.sha256 = std::move(network.file.sha256);
   found.canonical_hash = ir::canonical_hash(found.graph);
   found.workload = ir::understood_workload(found.graph);
   found.unknown = ir::unknown_operators(found.graph);

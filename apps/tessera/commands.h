@@ -19,5 +19,6 @@ Command add_quantize(CLI::App& app);
 Command add_report(CLI::App& app);
 Command add_list(CLI::App& app);
 Command add_config(CLI::App& app);
+Command add_completion(CLI::App& app);
 
 }  // namespace tessera::cli

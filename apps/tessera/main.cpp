@@ -33,8 +33,9 @@ int run(int argc, const char* const* argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   std::vector<Command> commands;
-  for (const auto add : {add_map, add_compare, add_inspect, add_cost, add_schedule, add_quantize,
-                         add_eval, add_train, add_export, add_report, add_list, add_config})
+  for (const auto add :
+       {add_map, add_compare, add_inspect, add_cost, add_schedule, add_quantize, add_eval,
+        add_train, add_export, add_report, add_list, add_config, add_completion})
     commands.push_back(add(app));
 
   if (!parse_arguments(app, argc, argv))
@@ -65,6 +66,8 @@ int main(int argc, char** argv) {
     return report(kMistake, "error", error.what());
   } catch (const c10::OutOfMemoryError&) {
     return report(kMistake, "error", "out of GPU memory; use a smaller --batch or --device cpu");
+  } catch (const std::bad_alloc&) {
+    return report(kMistake, "error", "out of memory; use a smaller --batch or a smaller network");
   } catch (const std::exception& error) {
     return report(kBug, "internal error, please report it", error.what());
   }

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <iterator>
 #include <thread>
 
@@ -16,19 +17,66 @@
 #include "tessera/core/text.h"
 #include "tessera/ir/passes.h"
 #include "tessera/nn/data/safetensors.h"
+#include "tessera/nn/tensor/generic.h"
 #include "tessera/onnx/import.h"
 #include "tessera/search/network_nests.h"
 
 namespace tessera::flow {
-LoadedNetwork load_network(const std::filesystem::path& path) {
+
+namespace {
+
+// "1x128" as sizes; none for anything else.
+std::optional<ir::Shape> parse_sizes(std::string_view text) {
+  ir::Shape sizes;
+  for (const std::string_view part : split(text, 'x')) {
+    std::int64_t size = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), size);
+    if (error != std::errc() || end != part.data() + part.size() || size < 1)
+      return std::nullopt;
+    sizes.push_back(size);
+  }
+  return sizes;
+}
+
+}  // namespace
+
+LoadedNetwork look_at_network(const std::string& network) {
+  onnx::ImportOptions options{.evaluate = nn::evaluate};
+  std::string file = network;
+  if (const std::size_t mark = network.rfind('?');
+      mark != std::string::npos && !std::filesystem::exists(network)) {
+    file = network.substr(0, mark);
+    const std::vector<std::string> names = onnx::open_names(file);
+    for (const std::string_view entry : split(std::string_view(network).substr(mark + 1), '&')) {
+      const std::size_t equals = entry.find('=');
+      const std::string name(entry.substr(0, equals));
+      const auto sizes =
+          equals == std::string::npos ? std::nullopt : parse_sizes(entry.substr(equals + 1));
+      if (!sizes)
+        throw UsageError(
+            fmt::format("{}: '{}' states no size; allowed: INPUT=1x3x224x224 or DIMENSION=128",
+                        network, entry));
+      if (std::find(names.begin(), names.end(), name) == names.end())
+        throw UsageError(
+            fmt::format("{}: {}", network, unknown_name("input or dimension", name, names)));
+      options.shapes[name] = *sizes;
+      if (sizes->size() == 1)
+        options.sizes[name] = sizes->front();
+    }
+  }
   LoadedNetwork loaded;
-  loaded.graph = ir::canonicalize(onnx::import_onnx(path));
+  loaded.graph = ir::canonicalize(onnx::import_onnx(file, options));
+  loaded.file = {.file = network, .sha256 = sha256_file(file)};
+  return loaded;
+}
+
+LoadedNetwork load_network(const std::string& network) {
+  LoadedNetwork loaded = look_at_network(network);
   try {
     ir::workload(loaded.graph);
   } catch (const UnsupportedError& error) {
-    throw UnsupportedError(fmt::format("{}: {}", path.string(), error.what()));
+    throw UnsupportedError(fmt::format("{}: {}", network, error.what()));
   }
-  loaded.file = {.file = path.string(), .sha256 = sha256_file(path.string())};
   return loaded;
 }
 

@@ -607,6 +607,9 @@ void MapRun::measure_chosen() {
   const auto cost = model_of(chosen_adapted_).evaluate(*chosen_);
   TESSERA_CHECK(cost.has_value(), "the chosen mapping does not fit: {}", cost.error().detail);
   add_candidate("chosen", "chosen", *chosen_, *cost, accuracy);
+  record_.alternatives =
+      find_alternatives(model_of(chosen_adapted_),
+                        chosen_adapted_ ? chosen_adapted_->space : inputs_.space, *chosen_);
   write(*chosen_network_, chosen_adapted_, "done", std::move(accuracy));
 }
 

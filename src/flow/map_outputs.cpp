@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "tessera/core/error.h"
 #include "tessera/core/file.h"
 #include "tessera/core/hash.h"
 #include "tessera/flow/inputs.h"
@@ -100,6 +101,28 @@ void write_outputs(const std::filesystem::path& folder, const plan::RunRecord& r
   }
   remove_other_adapted(folder, record.chosen.network.file);
   write_record(folder, record);
+}
+
+std::vector<plan::Alternative> find_alternatives(const cost::TiledModel& model,
+                                                 const supernet::Space& space,
+                                                 const plan::Assignment& chosen) {
+  const auto now = model.evaluate(chosen);
+  TESSERA_CHECK(now.has_value(), "a mapping does not fit: {}", now.error().detail);
+  std::vector<plan::Alternative> found;
+  for (std::size_t layer = 0; layer < space.size(); ++layer) {
+    plan::Assignment other = chosen;
+    for (const plan::Path& path : space[layer]) {
+      if (path == chosen.paths[layer])
+        continue;
+      other.paths[layer] = path;
+      if (const auto cost = model.evaluate(other))
+        found.push_back({.layer = model.workload().layers[layer].name,
+                         .path = plan::to_string(path),
+                         .energy_pj = cost->totals.energy_pj - now->totals.energy_pj,
+                         .latency_ns = cost->totals.latency_ns - now->totals.latency_ns});
+    }
+  }
+  return found;
 }
 
 std::string describe(const nn::Preprocessing& preprocessing) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tessera/nn/train/mapped_network.h"
 #include "tessera/plan/run_record.h"
@@ -38,6 +39,12 @@ void write_front(const std::filesystem::path& folder, const supernet::Space& spa
 // adapted networks that the new mapping does not refer to are removed.
 void write_outputs(const std::filesystem::path& folder, const plan::RunRecord& record,
                    const nn::MappedNetwork& mapped, const nn::Preprocessing& preprocessing);
+
+// What each layer's other paths would change in the mapping, one layer at a time. REQUIRES: paths
+// of the space and an assignment that fits, of the model's workload.
+std::vector<plan::Alternative> find_alternatives(const cost::TiledModel& model,
+                                                 const supernet::Space& space,
+                                                 const plan::Assignment& chosen);
 
 // "mean 0.286, std 0.353 (published for fashion-mnist)".
 std::string describe(const nn::Preprocessing& preprocessing);

@@ -15,6 +15,9 @@ struct Arity {
   std::size_t max_outputs = 1;
 };
 
+// Of a Generic: as many as it has, where they are those of its rule.
+Arity generic_arity(const Generic& op);
+
 inline Arity arity(const Op& op) {
   constexpr std::size_t kAny = SIZE_MAX;
   return std::visit(Overloaded{
@@ -54,6 +57,7 @@ inline Arity arity(const Op& op) {
                         [](const Softmax&) {
                           return Arity{1, 1};
                         },
+                        [](const Generic& generic) { return generic_arity(generic); },
                         [](const Unknown&) {
                           return Arity{0, kAny, 0, kAny};
                         },

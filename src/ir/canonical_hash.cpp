@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "tessera/core/hash.h"
+#include "tessera/ir/generic.h"
 #include "tessera/ir/passes.h"
 
 namespace tessera::ir {
@@ -17,6 +18,13 @@ void add_all(Sha256& hash, const Range& values) {
   hash.add(static_cast<std::int64_t>(std::size(values)));
   for (const std::int64_t value : values)
     hash.add(value);
+}
+
+std::string hash_of_constant(const Tensor& tensor) {
+  Sha256 hash;
+  hash.add("constant").add(name(tensor.dtype()));
+  add_all(hash, tensor.shape());
+  return hash.add(tensor.bytes()).hex();
 }
 
 // An operator's attributes; its name has been added before.
@@ -52,20 +60,33 @@ struct AddAttributes {
     add(hash, static_cast<double>(pad.value));
   }
   void operator()(const Softmax& softmax) const { hash.add(softmax.axis); }
+  void operator()(const Generic& op) const {
+    hash.add(op.domain).add(std::int64_t{form_since(op.type, op.opset)});
+    add_all(hash, op.positions);
+    for (const auto& [name, value] : op.attributes) {
+      hash.add(name);
+      std::visit([this](const auto& held) { add_value(held); }, value);
+    }
+  }
   void operator()(const Unknown& unknown) const { hash.add(unknown.domain); }
+
+  void add_value(std::int64_t value) const { hash.add(value); }
+  void add_value(float value) const { add(hash, static_cast<double>(value)); }
+  void add_value(const std::string& value) const { hash.add(value); }
+  void add_value(const std::vector<std::int64_t>& values) const { add_all(hash, values); }
+  void add_value(const Tensor& value) const { hash.add(hash_of_constant(value)); }
+  template <typename T>
+  void add_value(const std::vector<T>& values) const {
+    hash.add(static_cast<std::int64_t>(values.size()));
+    for (const T& value : values)
+      add_value(value);
+  }
 };
 
 bool is_commutative(const Op& op) {
   const auto* binary = std::get_if<Binary>(&op);
   return binary != nullptr &&
          (binary->kind == BinaryKind::kAdd || binary->kind == BinaryKind::kMul);
-}
-
-std::string hash_of_constant(const Tensor& tensor) {
-  Sha256 hash;
-  hash.add("constant").add(name(tensor.dtype()));
-  add_all(hash, tensor.shape());
-  return hash.add(tensor.bytes()).hex();
 }
 
 std::string hash_of_input(const Value& value, std::size_t index) {
@@ -88,6 +109,8 @@ std::string canonical_hash(const Graph& graph) {
   }
   Sha256 whole;
   whole.add("tessera network 1").add(static_cast<std::int64_t>(canonical.inputs.size()));
+  if (!canonical.batched)
+    whole.add("fixed sizes");
   for (std::size_t i = 0; i < canonical.inputs.size(); ++i) {
     const ValueId input = canonical.inputs[i];
     of[input.index()] = hash_of_input(canonical.value(input), i);

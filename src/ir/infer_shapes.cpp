@@ -4,14 +4,11 @@
 #include "tessera/ir/verify.h"
 
 #include "arity.h"
+#include "generic/rule.h"
+#include "misfit.h"
 
 namespace tessera::ir {
 namespace {
-
-// Thrown by the rules and caught in try_infer_node().
-struct Misfit {
-  std::string what;
-};
 
 // The rules of one node. Each operator() returns the shape of the only output; all inputs have
 // shapes when it is called.
@@ -163,6 +160,7 @@ class Rules {
     return shape(0);
   }
 
+  Shape operator()(const Generic&) const { return {}; }
   Shape operator()(const Unknown&) const { return {}; }
 
   template <typename... Args>
@@ -237,6 +235,32 @@ bool takes_any_type(const Op& op) {
          (unary != nullptr && unary->kind == UnaryKind::kIdentity);
 }
 
+void infer_generic(Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  const GenericCall call(graph, node);
+  const GenericRule* rule = find_rule(call.op.domain, call.op.type);
+  const auto sizes_unknown = [&](const std::string& what) {
+    throw Misfit{fmt::format("its sizes depend on {}, which is not constant", what)};
+  };
+  if (rule->infer == nullptr)
+    sizes_unknown("values");
+  std::vector<TypedShape> found;
+  try {
+    found = rule->infer(call);
+  } catch (const NeedsConstant& needed) {
+    sizes_unknown(needed.what);
+  }
+  call.require(found.size() >= call.outputs(), "{} outputs, allowed: {}", call.outputs(),
+               found.size());
+  for (std::size_t i = 0; i < node.outputs.size(); ++i) {
+    call.require(checked_element_count(found[i].shape).has_value(), "output {} is too large",
+                 to_string(found[i].shape));
+    Value& output = graph.value(node.outputs[i]);
+    output.shape = std::move(found[i].shape);
+    output.dtype = found[i].dtype;
+  }
+}
+
 void apply_rules(Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   const Rules rules(graph, node);
@@ -254,6 +278,10 @@ void apply_rules(Graph& graph, NodeId id) {
   if (!sized) {
     for (const ValueId output : node.outputs)
       graph.value(output).shape.reset();
+    return;
+  }
+  if (std::holds_alternative<Generic>(node.op)) {
+    infer_generic(graph, id);
     return;
   }
   const DType dtype = graph.value(node.inputs.front()).dtype;

@@ -58,6 +58,7 @@ std::string_view name(const Op& op) {
                         [](const Concat&) -> std::string_view { return "Concat"; },
                         [](const Pad&) -> std::string_view { return "Pad"; },
                         [](const Softmax&) -> std::string_view { return "Softmax"; },
+                        [](const Generic& generic) -> std::string_view { return generic.type; },
                         [](const Unknown& unknown) -> std::string_view { return unknown.type; },
                     },
                     op);

@@ -79,6 +79,7 @@ class Editor {
   Graph finish() const {
     Graph result;
     result.metadata = graph_.metadata;
+    result.batched = graph_.batched;
     std::vector<bool> used(graph_.values().size());
     const auto use = [&](const std::vector<ValueId>& ids) {
       for (const ValueId id : ids)
@@ -217,8 +218,9 @@ Graph fuse_bias(Graph graph) {
     for (const std::size_t side : {0U, 1U}) {
       const ValueId addend = add.inputs[1 - side];
       const auto layer = only_reader_of_layer(editor, add.inputs[side]);
-      if (!layer || !g.value(addend).constant || g.node(*layer).inputs.size() > 2 ||
-          !is_per_channel(constant(g, addend), g.node(*layer).op, *g.value(add.inputs[side]).shape))
+      const auto& made = g.value(add.inputs[side]).shape;  // none behind what is not understood
+      if (!layer || !made || !g.value(addend).constant || g.node(*layer).inputs.size() > 2 ||
+          !is_per_channel(constant(g, addend), g.node(*layer).op, *made))
         continue;
       const Tensor tensor = constant(g, addend);
       const Tensor bias = Tensor::from({tensor.elements()}, tensor.values<float>());
@@ -240,7 +242,8 @@ Graph fold_batch_norm(Graph graph) {
     if (op == nullptr)
       continue;
     const auto layer = only_reader_of_layer(editor, norm.inputs[0]);
-    if (!layer)
+    // Without sizes nobody has checked that the layer's channels are the parameters'.
+    if (!layer || !g.value(norm.inputs[0]).shape)
       continue;
     // Behind a Linear, axis 1 is the output channel only when there is no axis between.
     const bool conv = std::holds_alternative<Conv>(g.node(*layer).op);

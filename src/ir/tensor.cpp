@@ -54,6 +54,35 @@ std::string_view name(DType dtype) {
   return "?";
 }
 
+std::optional<DType> dtype_from_onnx(int type) {
+  switch (type) {
+    case 1:   // FLOAT
+    case 10:  // FLOAT16
+    case 11:  // DOUBLE
+    case 16:  // BFLOAT16
+      return DType::kFloat32;
+    case 2:   // UINT8
+    case 21:  // UINT4
+      return DType::kUint8;
+    case 3:   // INT8
+    case 22:  // INT4
+      return DType::kInt8;
+    case 5:  // INT16
+      return DType::kInt16;
+    case 4:  // UINT16
+    case 6:  // INT32
+      return DType::kInt32;
+    case 7:   // INT64
+    case 12:  // UINT32
+    case 13:  // UINT64
+      return DType::kInt64;
+    case 9:  // BOOL
+      return DType::kBool;
+    default:
+      return std::nullopt;
+  }
+}
+
 std::size_t size_in_bytes(DType dtype) {
   switch (dtype) {
     case DType::kInt8:

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "tessera/ir/generic.h"
+
 #include "arity.h"
 
 namespace tessera::ir {
@@ -29,6 +31,8 @@ class Verifier {
     weights();
     if (found_.empty())
       shapes();
+    if (found_.empty())
+      batches();
     return found_;
   }
 
@@ -172,6 +176,17 @@ class Verifier {
         };
         broken("V9", "value '{}' is said to be {}, but is {}", is.name, text(is), text(should));
       }
+    }
+  }
+
+  // V10: in a graph that runs any batch, operators kept as ONNX defines them leave the batch alone.
+  void batches() {
+    for (const Node& node : graph_.nodes()) {
+      const bool sized = std::ranges::all_of(
+          node.inputs, [&](ValueId id) { return graph_.value(id).shape.has_value(); });
+      if (graph_.batched && sized && std::holds_alternative<Generic>(node.op) &&
+          !keeps_batch(graph_, node))
+        broken("V10", "node '{}' ({}) moves or mixes the batch", node.name, name(node.op));
     }
   }
 

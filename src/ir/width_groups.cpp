@@ -112,6 +112,7 @@ class Ties {
     join_all_axes();
     pin(y(), static_cast<std::size_t>(softmax.axis));
   }
+  void operator()(const Generic&) { pin_node(); }
   void operator()(const Unknown&) { pin_node(); }
 
   std::vector<WidthGroup> groups() {

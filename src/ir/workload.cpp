@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "tessera/ir/generic.h"
+
 namespace tessera::ir {
 namespace {
 
@@ -56,7 +58,8 @@ class Builder {
       add_layer(id, node, activations);
     else
       add_glue(id, node, activations);
-    step_of_[node.outputs.front().index()] = step;
+    for (const ValueId output : node.outputs)
+      step_of_[output.index()] = step;
   }
 
   LayerDims dims(const Node& node) const {
@@ -92,7 +95,9 @@ class Builder {
   }
 
   void add_glue(NodeId id, const Node& node, std::int64_t activations) {
-    const std::int64_t outputs = elements(node.outputs[0]);
+    std::int64_t outputs = 0;
+    for (const ValueId output : node.outputs)
+      outputs += elements(output);
     for (const ValueId input : node.inputs) {
       const Value& value = graph_.value(input);
       if (value.constant && value.dtype == DType::kFloat32 && !counted_[input.index()]) {
@@ -114,6 +119,7 @@ class Builder {
             [](const Concat&) { return std::int64_t{0}; },
             [](const Pad&) { return std::int64_t{0}; },
             [&](const Softmax&) { return 3 * outputs; },  // exponential, sum, division
+            [&](const Generic&) { return generic_operations(graph_, node); },
             [](const Unknown&) { return std::int64_t{0}; },
         },
         node.op);
@@ -168,9 +174,11 @@ Workload workload(const Graph& graph) {
   for (const ValueId input : graph.inputs) {
     const Value& value = graph.value(input);
     if (!value.shape) {
-      throw UnsupportedError(fmt::format(
-          "input '{}' has a size that is not fixed; allowed: every dimension but the batch fixed",
-          value.name));
+      throw UnsupportedError(
+          fmt::format("input '{}' has a size that is not fixed; allowed: every dimension but the "
+                      "batch fixed, in "
+                      "the file or behind the network's name (NETWORK?{}=1x3x224x224)",
+                      value.name, value.name));
     }
   }
   return understood_workload(graph);

@@ -36,7 +36,8 @@ void export_onnx(const ir::Graph& graph, const ExportOptions& options,
   TESSERA_CHECK(!mapping || mapping->assignment.paths.size() == workload.layers.size(),
                 "{} paths for {} layers", mapping->assignment.paths.size(), workload.layers.size());
   ModelWriter writer(graph);
-  LayerWriter layers(writer);
+  writer.require_opset(options.opset);
+  LayerWriter layers(writer, options.opset);
   std::map<std::string, std::string> metadata = graph.metadata;
   std::size_t next_layer = 0;
   for (const ir::Node& node : graph.nodes()) {

@@ -241,14 +241,14 @@ std::string LayerWriter::quantized_input(const ir::Node& layer, const plan::Affi
 
 std::string LayerWriter::dequantize(const ir::Node& layer, const std::string& part,
                                     const std::string& codes, const std::vector<float>& scales,
-                                    const Tensor& zero_points, std::int64_t axis) {
+                                    const std::string& zero_points, std::int64_t axis) {
   const std::string stem = layer.name + "/" + part;
   const std::string output = writer_.value_name(stem + "_dequantized");
   NodeWriter node = writer_.add_node(
       "DequantizeLinear", writer_.node_name(stem + "/DequantizeLinear"),
       {codes,
        writer_.add_initializer(stem + "_scale", Tensor::from(shape_for(scales.size()), scales)),
-       writer_.add_initializer(stem + "_zero_point", zero_points)},
+       zero_points},
       output);
   if (scales.size() > 1)
     node.set("axis", axis);
@@ -278,10 +278,18 @@ std::string LayerWriter::quantized_weight(const ir::Node& layer, const plan::Pat
   held.high = std::max(held.high, *std::max_element(codes.begin(), codes.end()));
   if (!fits_int8(held))
     writer_.require_opset(21);  // X5
-  const Tensor integers = in_place(layer, stored(held, *value.shape, codes));
-  return dequantize(layer, "weight", writer_.add_initializer(value.name + "_quantized", integers),
-                    code.scales, stored(held, shape_for(code.scales.size()), code.zero_points),
-                    is_turned(layer) ? 1 : 0);
+  // X11
+  const bool four_bits = has_four_bits_ && held.low >= -8 && held.high <= 7;
+  const auto write = [&](const std::string& name, const Tensor& tensor) {
+    return four_bits ? writer_.add_four_bit_initializer(name, tensor)
+                     : writer_.add_initializer(name, tensor);
+  };
+  const std::string integers =
+      write(value.name + "_quantized", in_place(layer, stored(held, *value.shape, codes)));
+  const std::string zero_points =
+      write(layer.name + "/weight_zero_point",
+            stored(held, shape_for(code.scales.size()), code.zero_points));
+  return dequantize(layer, "weight", integers, code.scales, zero_points, is_turned(layer) ? 1 : 0);
 }
 
 // X4
@@ -303,7 +311,9 @@ std::string LayerWriter::quantized_bias(const ir::Node& layer,
   return dequantize(
       layer, "bias",
       writer_.add_initializer(value.name + "_quantized", Tensor::from(*value.shape, codes)), scales,
-      Tensor::from(shape_for(zeros.size()), zeros), 0);
+      writer_.add_initializer(layer.name + "/bias_zero_point",
+                              Tensor::from(shape_for(zeros.size()), zeros)),
+      0);
 }
 
 }  // namespace tessera::onnx

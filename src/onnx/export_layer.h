@@ -16,7 +16,8 @@ namespace tessera::onnx {
 // the layer's path asks for.
 class LayerWriter {
  public:
-  explicit LayerWriter(ModelWriter& writer) : writer_(writer) {}
+  LayerWriter(ModelWriter& writer, int opset)
+      : writer_(writer), has_four_bits_(opset >= kFourBitOpset) {}
 
   // Names of the layer's inputs in float32, without a mapping.
   std::vector<std::string> as_is(const ir::Node& layer);
@@ -33,14 +34,17 @@ class LayerWriter {
                                const plan::AffineCode& code);
   std::string quantized_bias(const ir::Node& layer, const plan::LayerNumerics& numerics);
   std::string dequantize(const ir::Node& layer, const std::string& part, const std::string& codes,
-                         const std::vector<float>& scales, const ir::Tensor& zero_points,
+                         const std::vector<float>& scales, const std::string& zero_points,
                          std::int64_t axis);
 
   // The layer becomes a MatMul, whose weights stand transposed.
   bool is_turned(const ir::Node& layer) const;
   ir::Tensor in_place(const ir::Node& layer, const ir::Tensor& weight) const;
 
+  static constexpr int kFourBitOpset = 21;
+
   ModelWriter& writer_;
+  bool has_four_bits_;
   // Inputs that are quantised already: layers that read one value with one code share it.
   std::vector<std::pair<std::pair<ir::ValueId, plan::AffineCode>, std::string>> shared_;
 };

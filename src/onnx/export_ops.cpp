@@ -10,6 +10,24 @@ namespace {
 
 using ir::Tensor;
 
+// As it came: positions without an input stay empty. The file gets the opset that the operator was
+// read with.
+void write_generic(ModelWriter& writer, const ir::Node& node, const ir::Generic& op,
+                   const std::vector<std::string>& inputs) {
+  std::vector<std::string> slots(
+      op.positions.empty() ? 0 : static_cast<std::size_t>(op.positions.back()) + 1);
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    slots[static_cast<std::size_t>(op.positions[i])] = inputs[i];
+  std::vector<std::string> outputs;
+  for (const ir::ValueId output : node.outputs)
+    outputs.push_back(writer.graph().value(output).name);
+  writer.require_opset(op.opset);
+  writer.keep_form(node.name, op);
+  NodeWriter written = writer.add_node(op.type, node.name, slots, outputs, op.domain);
+  for (const auto& [name, value] : op.attributes)
+    std::visit([&](const auto& held) { written.set(name, held); }, value);
+}
+
 // Writes one node; the alternatives of ir::Op.
 class OpWriter {
  public:
@@ -109,6 +127,8 @@ class OpWriter {
   }
 
   void operator()(const ir::Softmax& softmax) const { add("Softmax").set("axis", softmax.axis); }
+
+  void operator()(const ir::Generic& op) const { write_generic(writer_, node_, op, inputs_); }
 
   void operator()(const ir::Unknown& unknown) const {
     throw UnsupportedError(fmt::format("node '{}' ({}) cannot be exported: {}", node_.name,

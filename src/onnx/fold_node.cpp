@@ -218,9 +218,9 @@ Tensor fold_cast(NodeReader& node) {
   const auto to = static_cast<int>(node.integer("to", 0));
   std::optional<Tensor> result;
   // Integers narrower than 64 bits in shape arithmetic hold sizes: 64 bits hold them as well.
-  if (held_type(to) == DType::kFloat32)
+  if (ir::dtype_from_onnx(to) == DType::kFloat32)
     result = cast_any<float>(from);
-  else if (held_type(to) == DType::kInt64 || held_type(to) == DType::kInt32)
+  else if (ir::dtype_from_onnx(to) == DType::kInt64 || ir::dtype_from_onnx(to) == DType::kInt32)
     result = cast_any<std::int64_t>(from);
   if (!result)
     node.not_understood("cast from {} to {} not supported", ir::name(from.dtype()),

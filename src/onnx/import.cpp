@@ -4,14 +4,17 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <functional>
-#include <queue>
+#include <exception>
 
+#include "tessera/ir/generic.h"
 #include "tessera/ir/passes.h"
 #include "tessera/ir/verify.h"
+#include "tessera/ir/workload.h"
 
 #include "fold_node.h"
 #include "import_ops.h"
+#include "inline_functions.h"
+#include "node_order.h"
 #include "node_reader.h"
 #include "read_tensor.h"
 
@@ -20,53 +23,19 @@ namespace {
 
 using ir::ValueId;
 
-// Names that a subgraph (of If, Loop, Scan) reads from outside itself.
-void collect_captured(const pb::GraphProto& graph, std::set<std::string>& captured) {
-  std::set<std::string> local;
-  for (const auto& input : graph.input())
-    local.insert(input.name());
-  for (const auto& initializer : graph.initializer())
-    local.insert(initializer.name());
-  for (const auto& node : graph.node())
-    local.insert(node.output().begin(), node.output().end());
-  std::set<std::string> read;
-  for (const auto& node : graph.node()) {
-    read.insert(node.input().begin(), node.input().end());
-    for (const auto& attribute : node.attribute()) {
-      if (attribute.has_g())
-        collect_captured(attribute.g(), read);
-      for (const auto& inner : attribute.graphs())
-        collect_captured(inner, read);
-    }
-  }
-  for (const auto& output : graph.output())
-    read.insert(output.name());
-  std::ranges::set_difference(read, local, std::inserter(captured, captured.end()));
-}
-
-// What the node needs to be there: its inputs and what its subgraphs capture, without absent ones.
-std::vector<std::string> needs(const pb::NodeProto& node) {
-  std::vector<std::string> names;
-  for (const std::string& input : node.input()) {
-    if (!input.empty())
-      names.push_back(input);
-  }
-  std::set<std::string> captured;
-  for (const auto& attribute : node.attribute()) {
-    if (attribute.has_g())
-      collect_captured(attribute.g(), captured);
-    for (const auto& graph : attribute.graphs())
-      collect_captured(graph, captured);
-  }
-  captured.erase("");
-  names.insert(names.end(), captured.begin(), captured.end());
-  return names;
-}
+// Thrown when the value of an input decides a size: the import starts again with these inputs as
+// constants.
+struct NeedsValues {
+  std::set<std::string> inputs;
+};
 
 class Importer {
  public:
-  Importer(const std::filesystem::path& path, const pb::ModelProto& model)
-      : model_(model), proto_(model.graph()) {
+  // `bound`: inputs that become constants with the values that the options give.
+  Importer(const std::filesystem::path& path, const pb::ModelProto& model,
+           const ImportOptions& options, bool batched, const std::set<std::string>& bound)
+      : model_(model), proto_(model.graph()), options_(options), bound_(bound) {
+    state_.graph.batched = batched;
     state_.file = path.string();
     state_.folder = path.parent_path();
     state_.opset = default_opset(model);
@@ -126,12 +95,20 @@ class Importer {
       if (!input.type().has_tensor_type())
         fail("input '{}' is not a tensor", input.name());
       const auto& type = input.type().tensor_type();
-      const auto dtype = held_type(type.elem_type());
+      const auto dtype = ir::dtype_from_onnx(type.elem_type());
       if (!dtype)
         fail("input '{}' holds {}, allowed: floats, integers, booleans", input.name(),
              onnx_type_name(type.elem_type()));
-      const auto shape = read_shape(input.name(), type, batch);
       state_.value_names.insert(input.name());
+      if (bound_.contains(input.name())) {
+        const ir::Tensor& value = options_.values.at(input.name());
+        if (value.dtype() != *dtype)
+          fail("input '{}' holds {}, its value {}", input.name(), ir::name(*dtype),
+               ir::name(value.dtype()));
+        define(input.name(), state_.graph.add_constant(input.name(), value));
+        continue;
+      }
+      const auto shape = read_shape(input.name(), type, batch);
       const ValueId id =
           state_.graph.add_value({.name = input.name(), .dtype = *dtype, .shape = shape});
       define(input.name(), id);
@@ -140,123 +117,242 @@ class Importer {
     state_.batch = batch.value_or(1);
   }
 
-  // The input's shape with batch 1; none when another dimension is not fixed.
+  // The size of a dimension, 0 when it is dynamic and not stated. Exporters write 0 for a dimension
+  // that they do not know.
+  std::int64_t read_size(const std::string& name, const pb::TensorShapeProto_Dimension& dim) const {
+    if (dim.has_dim_value() && dim.dim_value() < 0)
+      fail("input '{}' has a dimension of {}, allowed: at least 0", name, dim.dim_value());
+    if (dim.has_dim_value())
+      return dim.dim_value();
+    const auto stated = options_.sizes.find(dim.dim_param());
+    return stated == options_.sizes.end() ? 0 : stated->second;
+  }
+
+  // The input's shape; none when a dimension that is not the batch is not fixed.
   std::optional<ir::Shape> read_shape(const std::string& name, const pb::TypeProto_Tensor& type,
                                       std::optional<std::int64_t>& batch) const {
-    if (!type.has_shape())
-      return std::nullopt;
     ir::Shape shape;
-    bool fixed = true;
-    for (const auto& dim : type.shape().dim()) {
-      const bool is_batch = shape.empty();
-      if (dim.has_dim_value() && dim.dim_value() < 0)
-        fail("input '{}' has a dimension of {}, allowed: at least 0", name, dim.dim_value());
-      // Exporters write 0 for a dimension that they do not know.
-      const bool known = dim.has_dim_value() && dim.dim_value() > 0;
-      if (is_batch && known) {
-        if (batch.value_or(dim.dim_value()) != dim.dim_value())
-          fail("input '{}' has batch {}, another input has {}; allowed: the same for all", name,
-               dim.dim_value(), *batch);
-        batch = dim.dim_value();
-      }
-      fixed = fixed && (is_batch || known);
-      shape.push_back(is_batch ? 1 : dim.dim_value());
+    for (const auto& dim : type.shape().dim())
+      shape.push_back(read_size(name, dim));
+    const auto stated = options_.shapes.find(name);
+    if (stated != options_.shapes.end()) {
+      bool fits = !type.has_shape() || stated->second.size() == shape.size();
+      for (std::size_t i = 0; fits && type.has_shape() && i < shape.size(); ++i)
+        fits = shape[i] == 0 || stated->second[i] == shape[i];
+      if (!fits)
+        fail("input '{}' has shape {} (0: any), stated was {}", name, ir::to_string(shape),
+             ir::to_string(stated->second));
+      shape = stated->second;
+    } else if (!type.has_shape()) {
+      return std::nullopt;
     }
-    if (!fixed)
+    if (!shape.empty() && state_.graph.batched) {
+      if (shape[0] > 0) {
+        if (batch.value_or(shape[0]) != shape[0])
+          fail("input '{}' has batch {}, another input has {}; allowed: the same for all", name,
+               shape[0], *batch);
+        batch = shape[0];
+      }
+      shape[0] = 1;
+    } else if (!shape.empty() && stated == options_.shapes.end()) {
+      shape[0] = std::max<std::int64_t>(shape[0], 1);
+    }
+    if (stated == options_.shapes.end() && std::ranges::count(shape, 0) > 0)
       return std::nullopt;
     if (!ir::checked_element_count(shape))
       fail("input '{}' of shape {} is too large", name, ir::to_string(shape));
     return shape;
   }
 
-  // Indices of nodes in topological order; among those that are ready, the order of the file.
+  // Indices of nodes in topological order. Takes note of the names of what they make and read.
   std::vector<int> sorted_nodes() {
-    std::unordered_map<std::string, int> maker;
-    for (int i = 0; i < proto_.node_size(); ++i) {
-      for (const std::string& output : proto_.node(i).output()) {
-        if (output.empty())
-          continue;
-        state_.value_names.insert(output);
-        if (state_.values.contains(output) || !maker.emplace(output, i).second)
-          fail("value '{}' is made twice, the second time by {} ({})", output,
-               describe(proto_.node(i)), proto_.node(i).op_type());
+    std::unordered_set<std::string> made;
+    for (const auto& [name, id] : state_.values)
+      made.insert(name);
+    for (const auto& node : proto_.node()) {
+      for (const std::string& output : node.output()) {
+        if (!output.empty())
+          state_.value_names.insert(output);
       }
-    }
-    std::vector<int> missing(static_cast<std::size_t>(proto_.node_size()));
-    std::vector<std::vector<int>> waiting(missing.size());
-    for (int i = 0; i < proto_.node_size(); ++i) {
-      for (const std::string& name : needs(proto_.node(i))) {
+      for (const std::string& name : needs(node))
         state_.read_names.insert(name);
-        if (state_.values.contains(name))
-          continue;
-        const auto made = maker.find(name);
-        if (made == maker.end())
-          fail(
-              "{} ({}, opset {}) reads '{}', which is not an input, an initializer or a node's "
-              "output",
-              describe(proto_.node(i)), proto_.node(i).op_type(), state_.opset, name);
-        waiting[static_cast<std::size_t>(made->second)].push_back(i);
-        ++missing[static_cast<std::size_t>(i)];
-      }
     }
     for (const auto& output : proto_.output())
       state_.read_names.insert(output.name());
-    return by_readiness(std::move(missing), waiting);
-  }
-
-  std::vector<int> by_readiness(std::vector<int> missing,
-                                const std::vector<std::vector<int>>& waiting) const {
-    std::priority_queue<int, std::vector<int>, std::greater<>> ready;
-    for (std::size_t i = 0; i < missing.size(); ++i) {
-      if (missing[i] == 0)
-        ready.push(static_cast<int>(i));
+    try {
+      return topological_order(proto_, made, state_.opset);
+    } catch (const ImportError& error) {
+      fail("{}", error.what());
     }
-    std::vector<int> order;
-    while (!ready.empty()) {
-      const int next = ready.top();
-      ready.pop();
-      order.push_back(next);
-      for (const int reader : waiting[static_cast<std::size_t>(next)]) {
-        if (--missing[static_cast<std::size_t>(reader)] == 0)
-          ready.push(reader);
-      }
-    }
-    if (order.size() < missing.size()) {
-      std::vector<std::string> names;
-      for (std::size_t i = 0; i < missing.size() && names.size() < 5; ++i) {
-        if (missing[i] > 0)
-          names.push_back(describe(proto_.node(static_cast<int>(i))));
-      }
-      fail("nodes depend on themselves: {}", fmt::join(names, ", "));
-    }
-    return order;
   }
 
   void read_node(const pb::NodeProto& proto) {
     NodeReader node(state_, proto);
-    const bool own = proto.domain().empty() || proto.domain() == "ai.onnx";
     try {
-      if (!own)
-        node.not_understood("operators of domain {} are not supported", proto.domain());
-      if (proto.output_size() == 0 || proto.output(0).empty())
-        node.not_understood("its first output is absent");
-      if (const auto constant = fold_node(node)) {
-        add_folded(proto, *constant);
-        return;
+      if (proto.output_size() == 0)
+        node.not_understood("it has no outputs");
+      try {
+        read_own(proto, node);
+      } catch (const NotUnderstood&) {
+        if (!ir::is_generic(node_domain(proto), proto.op_type()))
+          throw;
+        read_generic(proto, node);
       }
-      const auto reader = readers_.find(proto.op_type());
-      if (reader == readers_.end())
-        node.not_understood("operator not supported");
-      const std::vector<ImportStep> steps = reader->second(node);
-      node.refuse_other_attributes();
-      if (const auto constant = fold_step(node, steps)) {
-        add_folded(proto, *constant);
-        return;
-      }
-      require_floats(node, steps);
-      add_steps(proto, node, steps);
     } catch (const NotUnderstood& reason) {
       add_unknown(proto, reason.why);
+    }
+  }
+
+  // A node that becomes operators with a struct of their own, or a constant.
+  void read_own(const pb::NodeProto& proto, NodeReader& node) {
+    if (proto.output(0).empty())
+      node.not_understood("its first output is absent");
+    if (!node_domain(proto).empty())
+      node.not_understood("operators of domain {} are not supported", proto.domain());
+    if (const auto constant = fold_node(node)) {
+      add_folded(proto, *constant);
+      return;
+    }
+    const auto reader = readers_.find(proto.op_type());
+    if (reader == readers_.end())
+      node.not_understood("operator not supported");
+    const std::vector<ImportStep> steps = reader->second(node);
+    node.refuse_other_attributes();
+    if (const auto constant = fold_step(node, steps)) {
+      add_folded(proto, *constant);
+      return;
+    }
+    require_floats(node, steps);
+    add_steps(proto, node, steps);
+  }
+
+  // A node that is kept as ONNX defines it, or folded where all that it reads is constant.
+  void read_generic(const pb::NodeProto& proto, const NodeReader& node) {
+    ir::Generic op{.type = proto.op_type(), .domain = node_domain(proto), .opset = state_.opset};
+    op.attributes = node.attributes();
+    if (const auto misfit = ir::generic_misfit(op))
+      node.not_understood("{}", *misfit);
+    ir::Node kept{.name = unique_name(state_.node_names, node_name(proto)), .op = {}};
+    for (int i = 0; i < proto.input_size(); ++i) {
+      if (node.has_input(i)) {
+        op.positions.push_back(i);
+        kept.inputs.push_back(node.input(i));
+      }
+    }
+    kept.op = std::move(op);
+    int outputs = proto.output_size();
+    while (outputs > 1 && proto.output(outputs - 1).empty())
+      --outputs;
+    const bool sized = std::ranges::all_of(
+        kept.inputs, [&](ValueId id) { return state_.graph.value(id).shape.has_value(); });
+    const bool constant = std::ranges::all_of(
+        kept.inputs, [&](ValueId id) { return state_.graph.value(id).constant.has_value(); });
+    const bool folds = constant && options_.evaluate;
+    try {
+      kept.outputs.resize(static_cast<std::size_t>(outputs));  // rules count them
+      if (sized && !folds)
+        check_kept(node, kept);
+      kept.outputs.clear();
+      if (folds)
+        fold_generic(proto, node, kept, outputs);
+      else
+        add_kept(proto, node, std::move(kept), outputs);
+    } catch (...) {
+      state_.node_names.erase(kept.name);
+      throw;
+    }
+  }
+
+  void add_outputs(const pb::NodeProto& proto, ir::Graph& graph, ir::Node& node, int outputs) {
+    for (int i = 0; i < outputs; ++i) {
+      const std::string& name = proto.output(i);
+      node.outputs.push_back(graph.add_value(
+          {.name = name.empty()
+                       ? unique_name(state_.value_names, fmt::format("{}_{}", proto.output(0), i))
+                       : name}));
+    }
+  }
+
+  void check_kept(const NodeReader& node, const ir::Node& kept) {
+    ir::Graph& graph = state_.graph;
+    const auto& op = std::get<ir::Generic>(kept.op);
+    if (const auto needed = ir::missing_constant(graph, kept)) {
+      const ValueId value = kept.inputs[*ir::find_input(op, needed->position)];
+      require_values(node, value, needed->what);
+    }
+    if (graph.batched && !ir::keeps_batch(graph, kept))
+      node.not_understood("moves or mixes the batch");
+  }
+
+  // Starts the import again with the inputs that `value` is computed from as constants, where their
+  // values are given.
+  void require_values(const NodeReader& node, ValueId value, const std::string& what) const {
+    const ir::Graph& graph = state_.graph;
+    NeedsValues needed;
+    std::vector<ValueId> open{value};
+    std::set<std::uint32_t> seen;
+    while (!open.empty()) {
+      const ValueId id = open.back();
+      open.pop_back();
+      if (graph.value(id).constant || !seen.insert(id.value).second)
+        continue;
+      if (std::ranges::find(graph.inputs, id) != graph.inputs.end())
+        needed.inputs.insert(graph.value(id).name);
+      else if (const auto producer = graph.producer(id))
+        open.insert(open.end(), graph.node(*producer).inputs.begin(),
+                    graph.node(*producer).inputs.end());
+    }
+    const bool given = !needed.inputs.empty() && options_.evaluate &&
+                       std::ranges::all_of(needed.inputs, [&](const std::string& name) {
+                         return options_.values.contains(name);
+                       });
+    if (!given)
+      node.not_understood("its {} '{}' is not a constant", what, graph.value(value).name);
+    throw needed;
+  }
+
+  void add_kept(const pb::NodeProto& proto, const NodeReader& node, ir::Node kept, int outputs) {
+    add_outputs(proto, state_.graph, kept, outputs);
+    const std::vector<ValueId> made = kept.outputs;
+    const ir::NodeId id = state_.graph.add_node(std::move(kept));
+    for (int i = 0; i < outputs; ++i) {
+      if (!proto.output(i).empty())
+        define(proto.output(i), made[static_cast<std::size_t>(i)]);
+    }
+    if (const auto misfit = ir::try_infer_node(state_.graph, id))
+      node.fail("{}", *misfit);
+  }
+
+  void fold_generic(const pb::NodeProto& proto, const NodeReader& node, const ir::Node& kept,
+                    int outputs) {
+    ir::Graph scratch;
+    scratch.batched = false;
+    ir::Node copy{.name = kept.name, .op = kept.op};
+    for (const ValueId id : kept.inputs) {
+      const ir::Value& value = state_.graph.value(id);
+      copy.inputs.push_back(scratch.add_constant(value.name, *value.constant));
+    }
+    add_outputs(proto, scratch, copy, outputs);
+    const ir::NodeId id = scratch.add_node(std::move(copy));
+    if (!ir::sizes_depend_on_values(std::get<ir::Generic>(kept.op))) {
+      if (const auto misfit = ir::try_infer_node(scratch, id))
+        node.fail("{}", *misfit);
+      for (const ValueId output : scratch.node(id).outputs) {
+        const ir::Shape& shape = *scratch.value(output).shape;
+        if (ir::element_count(shape) > kMostFolded)
+          node.not_understood("a constant of shape {} is too large to fold", ir::to_string(shape));
+      }
+    }
+    std::vector<ir::Tensor> values;
+    try {
+      values = options_.evaluate(scratch, scratch.node(id));
+    } catch (const Error& error) {
+      node.fail("{}", error.what());
+    }
+    for (int i = 0; i < outputs; ++i) {
+      if (!proto.output(i).empty())
+        define(proto.output(i),
+               state_.graph.add_constant(proto.output(i), values[static_cast<std::size_t>(i)]));
     }
   }
 
@@ -328,12 +424,6 @@ class Importer {
     define(proto.output(0), last);
   }
 
-  static std::string node_name(const pb::NodeProto& proto) {
-    if (!proto.name().empty() || proto.output_size() == 0)
-      return proto.name().empty() ? proto.op_type() : proto.name();
-    return proto.output(0);
-  }
-
   void add_unknown(const pb::NodeProto& proto, const std::string& why) {
     ir::Node node{.name = unique_name(state_.node_names, node_name(proto)),
                   .op = ir::Unknown{proto.domain(), proto.op_type(), why}};
@@ -361,15 +451,53 @@ class Importer {
 
   const pb::ModelProto& model_;
   const pb::GraphProto& proto_;
+  const ImportOptions& options_;
+  const std::set<std::string>& bound_;
   ImportState state_;
   std::unordered_map<std::string_view, ReadNode> readers_;
 };
 
 }  // namespace
 
-ir::Graph import_onnx(const std::filesystem::path& path) {
-  const pb::ModelProto model = read_model(path);
-  return Importer(path, model).run();
+ir::Graph import_onnx(const std::filesystem::path& path, const ImportOptions& options) {
+  pb::ModelProto model = read_model(path);
+  try {
+    inline_functions(model);
+  } catch (const ImportError& error) {
+    throw ImportError(fmt::format("{}: {}", path.string(), error.what()));
+  }
+  std::set<std::string> bound;
+  const auto read = [&](bool batched) {
+    while (true) {
+      try {
+        return Importer(path, model, options, batched, bound).run();
+      } catch (const NeedsValues& needed) {
+        bound.insert(needed.inputs.begin(), needed.inputs.end());
+      }
+    }
+  };
+  const auto unknown = [](const ir::Graph& graph) { return ir::unknown_operators(graph).size(); };
+  // Values that are given belong to one batch.
+  if (!options.values.empty())
+    return read(false);
+  std::optional<ir::Graph> batched;
+  std::exception_ptr error;
+  try {
+    batched = read(true);
+    if (unknown(*batched) == 0)
+      return *std::move(batched);
+  } catch (const ImportError&) {
+    error = std::current_exception();
+  }
+  try {
+    ir::Graph fixed = read(false);
+    if (!batched || unknown(fixed) < unknown(*batched))
+      return fixed;
+  } catch (const ImportError&) {
+    if (error)
+      std::rethrow_exception(error);
+  }
+  return *std::move(batched);
 }
 
 }  // namespace tessera::onnx

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "fold_node.h"
+#include "import_windows.h"
 #include "read_tensor.h"
 
 namespace tessera::onnx {
@@ -15,76 +16,6 @@ using ir::Shape;
 using ir::Tensor;
 using ir::ValueId;
 using Steps = std::vector<ImportStep>;
-
-// Largest kernel, stride or pad; the verifier allows no more either.
-constexpr std::int64_t kMostWindow = 1 << 20;
-
-void require_image(const NodeReader& node) {
-  const Shape* x = node.known_shape(0);
-  if (x != nullptr && x->size() != 4)
-    node.not_understood("input of shape {}, supported: NxCxHxW", ir::to_string(*x));
-}
-
-struct Window {
-  std::array<std::int64_t, 2> kernel;
-  std::array<std::int64_t, 2> strides;
-  std::array<std::int64_t, 2> dilations;
-};
-
-// Explicit pads, or those that auto_pad asks for.
-std::array<std::int64_t, 4> read_pads(NodeReader& node, const Window& window) {
-  const auto explicit_pads = node.four("pads");
-  const std::string mode = node.text("auto_pad", "NOTSET");
-  if (mode == "NOTSET")
-    return explicit_pads;
-  if (mode == "VALID")
-    return {0, 0, 0, 0};
-  if (mode != "SAME_UPPER" && mode != "SAME_LOWER")
-    node.fail("auto_pad is {}, allowed: NOTSET, SAME_UPPER, SAME_LOWER, VALID", mode);
-  std::array<std::int64_t, 4> pads{};
-  for (std::size_t i = 0; i < 2; ++i) {
-    for (const std::int64_t value : {window.kernel[i], window.strides[i], window.dilations[i]}) {
-      if (value < 1 || value > kMostWindow)
-        node.fail("kernel, stride or dilation is {}, allowed: 1 to {}", value, kMostWindow);
-    }
-    const std::int64_t size = node.shape(0)[2 + i];
-    const std::int64_t outputs = (size + window.strides[i] - 1) / window.strides[i];
-    const std::int64_t reach = (window.kernel[i] - 1) * window.dilations[i] + 1;
-    const std::int64_t total =
-        std::max<std::int64_t>((outputs - 1) * window.strides[i] + reach - size, 0);
-    pads[i] = mode == "SAME_UPPER" ? total / 2 : total - total / 2;
-    pads[i + 2] = total - pads[i];
-  }
-  return pads;
-}
-
-Steps read_conv(NodeReader& node) {
-  const Shape weight = node.constant(1, "weight").shape();
-  if (weight.size() != 4)
-    node.not_understood("weight of shape {}, supported: MxCxRxS", ir::to_string(weight));
-  require_image(node);
-  if (const auto kernel = node.integers("kernel_shape");
-      kernel && *kernel != Shape(weight.begin() + 2, weight.end())) {
-    node.fail("kernel_shape {} does not fit the weight's shape {}", ir::to_string(*kernel),
-              ir::to_string(weight));
-  }
-  const Window window{{weight[2], weight[3]}, node.pair("strides", 1), node.pair("dilations", 1)};
-  ir::Conv conv{.strides = window.strides,
-                .pads = read_pads(node, window),
-                .dilations = window.dilations,
-                .groups = node.integer("group", 1)};
-  std::vector<ValueId> inputs{node.input(0), node.input(1)};
-  if (node.has_input(2)) {
-    node.constant(2, "bias");
-    inputs.push_back(node.input(2));
-  }
-  return {{conv, inputs}};
-}
-
-void require_floats(const NodeReader& node, const Tensor& tensor, std::string_view what) {
-  if (tensor.dtype() != ir::DType::kFloat32)
-    node.not_understood("{} holds {}, supported: float32", what, ir::name(tensor.dtype()));
-}
 
 Tensor scaled(const Tensor& tensor, float factor) {
   std::vector<float> values(tensor.values<float>().begin(), tensor.values<float>().end());
@@ -212,7 +143,7 @@ Steps read_dropout(NodeReader& node) {
 Steps read_cast(NodeReader& node) {
   node.ignore("saturate");
   const auto to = static_cast<int>(node.integer("to", 0));
-  if (held_type(to) != node.value(0).dtype)
+  if (ir::dtype_from_onnx(to) != node.value(0).dtype)
     node.not_understood("cast from {} to {} not supported", ir::name(node.value(0).dtype),
                         onnx_type_name(to));
   return {{ir::Unary{}, {node.input(0)}}};
@@ -243,31 +174,6 @@ template <ir::PoolKind Kind>
 Steps read_global_pool(NodeReader& node) {
   require_image(node);
   return {{ir::GlobalPool{Kind}, {node.input(0)}}};
-}
-
-template <ir::PoolKind Kind>
-Steps read_pool(NodeReader& node) {
-  require_image(node);
-  node.require_only_first_output();
-  if (!node.has("kernel_shape"))
-    node.fail("kernel_shape is missing");
-  const Window window{node.pair("kernel_shape", 1), node.pair("strides", 1),
-                      node.pair("dilations", 1)};
-  if (window.dilations != std::array<std::int64_t, 2>{1, 1})
-    node.not_understood("dilations not supported");
-  if (node.integer("storage_order", 0) != 0)
-    node.not_understood("storage_order=1 not supported");
-  const ir::Pool pool{.kind = Kind,
-                      .kernel = window.kernel,
-                      .strides = window.strides,
-                      .pads = read_pads(node, window),
-                      .ceil_mode = node.integer("ceil_mode", 0) != 0,
-                      .count_include_pad = node.integer("count_include_pad", 0) != 0};
-  const Shape* x = node.known_shape(0);
-  if (x != nullptr && pool.kernel == std::array{(*x)[2], (*x)[3]} &&
-      pool.pads == std::array<std::int64_t, 4>{})
-    return {{ir::GlobalPool{Kind}, {node.input(0)}}};
-  return {{pool, {node.input(0)}}};
 }
 
 template <ir::PoolKind Kind>
@@ -441,12 +347,13 @@ Steps read_softmax(NodeReader& node) {
 
 constexpr OperatorReader kReaders[] = {
     {"Add", read_binary<ir::BinaryKind::kAdd>},
-    {"AveragePool", read_pool<ir::PoolKind::kAverage>},
+    {"AveragePool", read_average_pool},
     {"BatchNormalization", read_batch_norm},
     {"Cast", read_cast},
     {"Clip", read_clip},
     {"Concat", read_concat},
     {"Conv", read_conv},
+    {"ConvTranspose", read_conv_transpose},
     {"Div", read_binary<ir::BinaryKind::kDiv>},
     {"Dropout", read_dropout},
     {"Flatten", read_flatten},
@@ -458,7 +365,7 @@ constexpr OperatorReader kReaders[] = {
     {"Identity", read_unary<ir::UnaryKind::kIdentity>},
     {"LeakyRelu", read_leaky_relu},
     {"MatMul", read_matmul},
-    {"MaxPool", read_pool<ir::PoolKind::kMax>},
+    {"MaxPool", read_max_pool},
     {"Mul", read_binary<ir::BinaryKind::kMul>},
     {"Pad", read_pad},
     {"ReduceMax", read_reduce<ir::PoolKind::kMax>},

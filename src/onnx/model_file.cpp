@@ -39,9 +39,9 @@ pb::ModelProto read_model(const std::filesystem::path& path) {
     fail("not an ONNX model: there is no graph in it");
   const int opset = default_opset(model);
   if (opset == 0)
-    fail("no opset of the default domain is imported; allowed: 7 or newer");
-  if (opset < 7)
-    fail(fmt::format("opset {} is too old; allowed: 7 or newer", opset));
+    fail("no opset of the default domain is imported; allowed: 7 to 25");
+  if (opset < 7 || opset > 25)
+    fail(fmt::format("opset {} is not known; allowed: 7 to 25", opset));
   return model;
 }
 

@@ -2,6 +2,7 @@
 #include "model_writer.h"
 
 #include "tessera/core/error.h"
+#include "tessera/ir/generic.h"
 
 #include "node_reader.h"
 
@@ -30,6 +31,13 @@ int onnx_type(ir::DType dtype) {
   return pb::TensorProto::UNDEFINED;
 }
 
+void fill_tensor(pb::TensorProto& proto, const ir::Tensor& tensor) {
+  proto.set_data_type(onnx_type(tensor.dtype()));
+  for (const std::int64_t size : tensor.shape())
+    proto.add_dims(size);
+  proto.set_raw_data(tensor.bytes().data(), tensor.bytes().size());
+}
+
 pb::AttributeProto& add_attribute(pb::NodeProto& node, const std::string& name,
                                   pb::AttributeProto::AttributeType type) {
   pb::AttributeProto& attribute = *node.add_attribute();
@@ -54,6 +62,30 @@ NodeWriter& NodeWriter::set(const std::string& attribute, std::span<const std::i
   pb::AttributeProto& written = add_attribute(proto_, attribute, pb::AttributeProto::INTS);
   for (const std::int64_t value : values)
     written.add_ints(value);
+  return *this;
+}
+
+NodeWriter& NodeWriter::set(const std::string& attribute, const std::string& value) {
+  add_attribute(proto_, attribute, pb::AttributeProto::STRING).set_s(value);
+  return *this;
+}
+
+NodeWriter& NodeWriter::set(const std::string& attribute, const std::vector<float>& values) {
+  pb::AttributeProto& written = add_attribute(proto_, attribute, pb::AttributeProto::FLOATS);
+  for (const float value : values)
+    written.add_floats(value);
+  return *this;
+}
+
+NodeWriter& NodeWriter::set(const std::string& attribute, const std::vector<std::string>& values) {
+  pb::AttributeProto& written = add_attribute(proto_, attribute, pb::AttributeProto::STRINGS);
+  for (const std::string& value : values)
+    written.add_strings(value);
+  return *this;
+}
+
+NodeWriter& NodeWriter::set(const std::string& attribute, const ir::Tensor& value) {
+  fill_tensor(*add_attribute(proto_, attribute, pb::AttributeProto::TENSOR).mutable_t(), value);
   return *this;
 }
 
@@ -87,24 +119,50 @@ std::string ModelWriter::add_initializer(const std::string& wish, const ir::Tens
   return name;
 }
 
+std::string ModelWriter::add_four_bit_initializer(const std::string& wish,
+                                                  const ir::Tensor& tensor) {
+  constexpr int kInt4 = 22;  // newer than the onnx.proto that Debian has
+  const std::string name = value_name(wish);
+  pb::TensorProto& proto = *model_.mutable_graph()->add_initializer();
+  proto.set_name(name);
+  proto.set_data_type(kInt4);
+  for (const std::int64_t size : tensor.shape())
+    proto.add_dims(size);
+  const auto values = tensor.values<std::int8_t>();
+  std::string packed((values.size() + 1) / 2, '\0');
+  for (std::size_t i = 0; i < values.size(); ++i)
+    packed[i / 2] = static_cast<char>(packed[i / 2] | (values[i] & 0xf) << (i % 2 == 0 ? 0 : 4));
+  proto.set_raw_data(packed);
+  return name;
+}
+
 void ModelWriter::put_initializer(const std::string& name, const ir::Tensor& tensor) {
   pb::TensorProto& proto = *model_.mutable_graph()->add_initializer();
   proto.set_name(name);
-  proto.set_data_type(onnx_type(tensor.dtype()));
-  for (const std::int64_t size : tensor.shape())
-    proto.add_dims(size);
-  proto.set_raw_data(tensor.bytes().data(), tensor.bytes().size());
+  fill_tensor(proto, tensor);
 }
 
 NodeWriter ModelWriter::add_node(const std::string& type, const std::string& name,
                                  const std::vector<std::string>& inputs,
                                  const std::string& output) {
+  return add_node(type, name, inputs, std::vector<std::string>{output}, "");
+}
+
+NodeWriter ModelWriter::add_node(const std::string& type, const std::string& name,
+                                 const std::vector<std::string>& inputs,
+                                 const std::vector<std::string>& outputs,
+                                 const std::string& domain) {
   pb::NodeProto& node = *model_.mutable_graph()->add_node();
   node.set_op_type(type);
   node.set_name(name);
   for (const std::string& input : inputs)
     node.add_input(input);
-  node.add_output(output);
+  for (const std::string& output : outputs)
+    node.add_output(output);
+  if (!domain.empty()) {
+    node.set_domain(domain);
+    domains_.insert(domain);
+  }
   return NodeWriter(node);
 }
 
@@ -123,7 +181,7 @@ void ModelWriter::describe_value(pb::ValueInfoProto& info, ir::ValueId id) const
   auto& shape = *type.mutable_shape();
   for (std::size_t i = 0; i < value.shape->size(); ++i) {
     auto& dim = *shape.add_dim();
-    if (i == 0 && !value.constant)
+    if (i == 0 && !value.constant && graph_.batched)
       dim.set_dim_param("N");
     else
       dim.set_dim_value((*value.shape)[i]);
@@ -131,9 +189,22 @@ void ModelWriter::describe_value(pb::ValueInfoProto& info, ir::ValueId id) const
 }
 
 std::string ModelWriter::serialize() {
+  for (const Kept& kept : kept_) {
+    if (ir::form_since(kept.op.type, kept.op.opset) != ir::form_since(kept.op.type, opset_))
+      throw UnsupportedError(
+          fmt::format("node '{}' ({}) is written for opset {} and has another form in opset {}, "
+                      "which the file needs; bring the network to that opset first "
+                      "(onnx.version_converter)",
+                      kept.node, kept.op.type, kept.op.opset, opset_));
+  }
   // The IR version that came with the opset.
   model_.set_ir_version(opset_ >= 21 ? 10 : 7);
   model_.add_opset_import()->set_version(opset_);
+  for (const std::string& domain : domains_) {
+    auto& opset = *model_.add_opset_import();
+    opset.set_domain(domain);
+    opset.set_version(1);
+  }
   for (const ir::ValueId input : graph_.inputs)
     describe_value(*model_.mutable_graph()->add_input(), input);
   for (const ir::ValueId output : graph_.outputs) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -21,6 +22,10 @@ class NodeWriter {
   NodeWriter& set(const std::string& attribute, std::int64_t value);
   NodeWriter& set(const std::string& attribute, float value);
   NodeWriter& set(const std::string& attribute, std::span<const std::int64_t> values);
+  NodeWriter& set(const std::string& attribute, const std::string& value);
+  NodeWriter& set(const std::string& attribute, const std::vector<float>& values);
+  NodeWriter& set(const std::string& attribute, const std::vector<std::string>& values);
+  NodeWriter& set(const std::string& attribute, const ir::Tensor& value);
 
  private:
   pb::NodeProto& proto_;
@@ -42,15 +47,24 @@ class ModelWriter {
   std::string value(ir::ValueId id);
   // The same constant in another form and under a name of its own (returned).
   std::string add_initializer(const std::string& wish, const ir::Tensor& tensor);
+  // Integers from -8 to 7, held as int8, in 4 bits each.
+  std::string add_four_bit_initializer(const std::string& wish, const ir::Tensor& tensor);
   // An initializer called exactly so. REQUIRES: the name is the caller's, from value_name().
   void put_initializer(const std::string& name, const ir::Tensor& tensor);
 
   NodeWriter add_node(const std::string& type, const std::string& name,
                       const std::vector<std::string>& inputs, const std::string& output);
+  NodeWriter add_node(const std::string& type, const std::string& name,
+                      const std::vector<std::string>& inputs,
+                      const std::vector<std::string>& outputs, const std::string& domain);
 
   // An operator or type that is new since the given opset; 13 is the least.
   void require_opset(int opset) { opset_ = std::max(opset_, opset); }
   int opset() const { return opset_; }
+
+  // An operator that stands as its opset defines it. serialize() throws UnsupportedError when the
+  // file needs an opset in which its form has changed.
+  void keep_form(const std::string& node, const ir::Generic& op) { kept_.push_back({node, op}); }
 
   void set_metadata(const std::string& key, const std::string& value);
   // The finished model, with inputs and outputs of the graph.
@@ -65,6 +79,12 @@ class ModelWriter {
   std::unordered_set<std::string> value_names_;
   std::unordered_set<std::string> node_names_;
   std::unordered_set<std::string> written_;
+  struct Kept {
+    std::string node;
+    ir::Generic op;
+  };
+  std::vector<Kept> kept_;
+  std::set<std::string> domains_;  // beside ONNX's own
 };
 
 }  // namespace tessera::onnx

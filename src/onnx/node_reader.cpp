@@ -24,6 +24,16 @@ std::optional<std::vector<std::int64_t>> to_integers(const ir::Tensor& tensor) {
   return std::nullopt;
 }
 
+std::string node_name(const pb::NodeProto& node) {
+  if (!node.name().empty() || node.output_size() == 0)
+    return node.name().empty() ? node.op_type() : node.name();
+  return node.output(0);
+}
+
+std::string node_domain(const pb::NodeProto& node) {
+  return node.domain() == "ai.onnx" ? "" : node.domain();
+}
+
 std::string describe(const pb::NodeProto& node) {
   if (!node.name().empty() || node.output_size() == 0)
     return fmt::format("node '{}'", node.name());
@@ -105,6 +115,43 @@ std::array<std::int64_t, 4> NodeReader::four(const std::string& attribute) {
   return {list[0], list[1], list[2], list[3]};
 }
 
+namespace {
+
+ir::Attribute read_attribute(const NodeReader& node, const AttributeProto& proto,
+                             const std::filesystem::path& folder) {
+  switch (proto.type()) {
+    case AttributeProto::INT:
+      return proto.i();
+    case AttributeProto::FLOAT:
+      return proto.f();
+    case AttributeProto::STRING:
+      return proto.s();
+    case AttributeProto::INTS:
+      return std::vector<std::int64_t>(proto.ints().begin(), proto.ints().end());
+    case AttributeProto::FLOATS:
+      return std::vector<float>(proto.floats().begin(), proto.floats().end());
+    case AttributeProto::STRINGS:
+      return std::vector<std::string>(proto.strings().begin(), proto.strings().end());
+    case AttributeProto::TENSOR:
+      try {
+        return read_tensor(proto.t(), folder);
+      } catch (const ImportError& error) {
+        node.fail("attribute {}: {}", proto.name(), error.what());
+      }
+    default:
+      node.not_understood("attribute {} not supported", proto.name());
+  }
+}
+
+}  // namespace
+
+std::map<std::string, ir::Attribute> NodeReader::attributes() const {
+  std::map<std::string, ir::Attribute> all;
+  for (const AttributeProto& attribute : proto_.attribute())
+    all.emplace(attribute.name(), read_attribute(*this, attribute, state_.folder));
+  return all;
+}
+
 void NodeReader::refuse_other_attributes() const {
   for (const AttributeProto& attribute : proto_.attribute()) {
     if (!known_.contains(attribute.name()))
@@ -132,7 +179,7 @@ const ir::Shape& NodeReader::shape(int i) const {
 
 ir::Shape NodeReader::file_shape(int i) const {
   ir::Shape file = shape(i);
-  if (!is_constant(i) && !file.empty())
+  if (state_.graph.batched && !is_constant(i) && !file.empty())
     file[0] = state_.batch;
   return file;
 }

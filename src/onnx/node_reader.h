@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -57,6 +58,8 @@ class NodeReader {
   // Sizes along H and W, or top, left, bottom, right.
   std::array<std::int64_t, 2> pair(const std::string& attribute, std::int64_t fallback);
   std::array<std::int64_t, 4> four(const std::string& attribute);
+  // All of them as they are. Throws NotUnderstood for kinds that ir::Attribute does not have.
+  std::map<std::string, ir::Attribute> attributes() const;
   // An attribute that changes nothing for inference.
   void ignore(const std::string& attribute) { known_.insert(attribute); }
   // Throws NotUnderstood naming an attribute that nobody asked for.
@@ -109,6 +112,10 @@ class NodeReader {
 // The integers of an int32 or int64 tensor; none for other types.
 std::optional<std::vector<std::int64_t>> to_integers(const ir::Tensor& tensor);
 
+// The node's name, or for one without that of its first output, or its type.
+std::string node_name(const pb::NodeProto& node);
+// Its domain, empty for ONNX's own.
+std::string node_domain(const pb::NodeProto& node);
 // "node 'NAME'" or, for a node without a name, "the node that makes 'OUTPUT'".
 std::string describe(const pb::NodeProto& node);
 

@@ -125,10 +125,39 @@ std::size_t raw_size(int type) {
       return 4;
     case TensorProto::DOUBLE:
     case TensorProto::INT64:
+    case TensorProto::UINT64:
       return 8;
     default:
       return 0;
   }
+}
+
+// Newer than the onnx.proto that Debian has.
+constexpr int kUint4 = 21;
+constexpr int kInt4 = 22;
+
+bool is_four_bits(int type) {
+  return type == kUint4 || type == kInt4;
+}
+
+// Two integers in each byte, the first in the low half; an odd last one leaves the high half
+// unused.
+ir::Tensor unpack_four_bits(const TensorProto& proto, const ir::Shape& shape,
+                            const std::optional<std::string>& raw) {
+  const auto count = static_cast<std::size_t>(ir::element_count(shape));
+  const auto byte = [](auto value) { return static_cast<std::uint8_t>(value); };
+  const std::vector<std::uint8_t> packed =
+      raw ? from_raw<std::uint8_t>(*raw, (count + 1) / 2, byte)
+          : from_field<std::int32_t>(proto.int32_data(), (count + 1) / 2, byte);
+  std::vector<std::uint8_t> values(count);
+  for (std::size_t i = 0; i < count; ++i)
+    values[i] = static_cast<std::uint8_t>(packed[i / 2] >> (i % 2 == 0 ? 0 : 4) & 0xf);
+  if (proto.data_type() == kUint4)
+    return ir::Tensor::from(shape, values);
+  std::vector<std::int8_t> with_sign(count);
+  for (std::size_t i = 0; i < count; ++i)
+    with_sign[i] = static_cast<std::int8_t>(values[i] < 8 ? values[i] : values[i] - 16);
+  return ir::Tensor::from(shape, with_sign);
 }
 
 // Decodes one element type: raw bytes where there are any, else the field that ONNX assigns to it.
@@ -173,6 +202,12 @@ class Decoder {
         return keep<std::int32_t>(small);
       case TensorProto::UINT32:
         return decode<std::uint32_t>(proto_.uint64_data(), widen);
+      case TensorProto::UINT64:
+        return decode<std::uint64_t>(proto_.uint64_data(), [](std::uint64_t value) {
+          if (value > INT64_MAX)
+            fail("holds {}, allowed: less than 2^63", value);
+          return static_cast<std::int64_t>(value);
+        });
       case TensorProto::INT64:
         return keep<std::int64_t>(proto_.int64_data());
       case TensorProto::BOOL: {
@@ -200,32 +235,6 @@ std::string onnx_type_name(int onnx_type) {
              : fmt::format("type {}", onnx_type);
 }
 
-std::optional<ir::DType> held_type(int onnx_type) {
-  switch (onnx_type) {
-    case TensorProto::FLOAT:
-    case TensorProto::DOUBLE:
-    case TensorProto::FLOAT16:
-    case TensorProto::BFLOAT16:
-      return ir::DType::kFloat32;
-    case TensorProto::INT8:
-      return ir::DType::kInt8;
-    case TensorProto::UINT8:
-      return ir::DType::kUint8;
-    case TensorProto::INT16:
-      return ir::DType::kInt16;
-    case TensorProto::UINT16:
-    case TensorProto::INT32:
-      return ir::DType::kInt32;
-    case TensorProto::UINT32:
-    case TensorProto::INT64:
-      return ir::DType::kInt64;
-    case TensorProto::BOOL:
-      return ir::DType::kBool;
-    default:
-      return std::nullopt;
-  }
-}
-
 ir::Tensor read_tensor(const TensorProto& proto, const std::filesystem::path& folder) {
   const ir::Shape shape(proto.dims().begin(), proto.dims().end());
   const auto count = ir::checked_element_count(shape);
@@ -234,10 +243,14 @@ ir::Tensor read_tensor(const TensorProto& proto, const std::filesystem::path& fo
   std::optional<std::string> raw;
   if (proto.data_location() == TensorProto::EXTERNAL) {
     raw = read_external(proto, folder,
-                        *count * static_cast<std::int64_t>(raw_size(proto.data_type())));
+                        is_four_bits(proto.data_type())
+                            ? (*count + 1) / 2
+                            : *count * static_cast<std::int64_t>(raw_size(proto.data_type())));
   } else if (proto.has_raw_data()) {
     raw = proto.raw_data();
   }
+  if (is_four_bits(proto.data_type()))
+    return unpack_four_bits(proto, shape, raw);
   return Decoder(proto, shape, std::move(raw)).decode_any();
 }
 

@@ -11,9 +11,6 @@
 
 namespace tessera::onnx {
 
-// The type in which we hold an ONNX type: floats of any width as float32, uint16 as int32, uint32
-// as int64; none for strings, complex numbers and the rest.
-std::optional<ir::DType> held_type(int onnx_type);
 // "FLOAT16", or "type 99".
 std::string onnx_type_name(int onnx_type);
 

@@ -78,6 +78,17 @@ Json sensitivity_to_json(const std::vector<Sensitivity>& sensitivity) {
   return list;
 }
 
+Json alternatives_to_json(const std::vector<Alternative>& alternatives) {
+  Json list = Json::array();
+  for (const Alternative& a : alternatives) {
+    list.push_back({{"layer", a.layer},
+                    {"path", a.path},
+                    {"energy_pj", a.energy_pj},
+                    {"latency_ns", a.latency_ns}});
+  }
+  return list;
+}
+
 Json trace_to_json(const std::vector<TracePoint>& trace) {
   Json list = Json::array();
   for (const TracePoint& t : trace) {
@@ -125,6 +136,7 @@ Json to_json(const RunRecord& r) {
       {"chosen", has_chosen ? to_json(r.chosen) : Json(nullptr)},
       {"candidates", candidates_to_json(r)},
       {"sensitivity", sensitivity_to_json(r.sensitivity)},
+      {"alternatives", alternatives_to_json(r.alternatives)},
       {"trace", trace_to_json(r.trace)},
       {"constants", constants_to_json(r.constants)},
       {"notes", r.notes},
@@ -156,6 +168,14 @@ RunRecord read_run_record(const std::filesystem::path& path) {
     r.sensitivity.push_back({.layer = item.at("layer").text(),
                              .path = item.at("path").text(),
                              .accuracy_drop = item.at("accuracy_drop").real()});
+  }
+  if (const auto alternatives = root.find("alternatives")) {  // older files have none
+    for (const JsonNode& item : alternatives->items()) {
+      r.alternatives.push_back({.layer = item.at("layer").text(),
+                                .path = item.at("path").text(),
+                                .energy_pj = item.at("energy_pj").number(),
+                                .latency_ns = item.at("latency_ns").number()});
+    }
   }
   for (const JsonNode& item : root.at("trace").items()) {
     r.trace.push_back({.phase = item.at("phase").text(),

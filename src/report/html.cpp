@@ -110,6 +110,11 @@ std::vector<Section> sections(const Page& page) {
        r.sensitivity.empty() ? "" : chart("sensitivity", "Accuracy drop by layer and path")},
       {"layers", "Layers of the chosen mapping", "Size: channels in→out, kernel, output positions.",
        detail::layer_table(page)},
+      {"why", "Why each layer got its path",
+       "Against the next best option of the same layer, all others unchanged: of those that save "
+       "energy the one that loses least accuracy by itself, else the one that costs least energy. "
+       "Accuracy is that of the network with this layer alone on the path.",
+       detail::why_table(page)},
       {"search", "How the search went", "Each phase in its own colour, one after another.",
        r.trace.empty() ? "" : "<div id=\"traces\"></div>"},
       {"constants", "Where the constants come from",

@@ -11,7 +11,8 @@
 #include <torch/types.h>
 
 #include "tessera/core/error.h"
-#include "tessera/core/units.h"
+
+#include "relaxation.h"
 
 namespace tessera::supernet {
 
@@ -157,37 +158,9 @@ Expected<std::size_t> choose(const Limits& limits, const std::vector<Evaluated>&
       inside.push_back(i);
   }
   if (inside.empty()) {
-    std::string detail;
-    const auto nearest = [&](const std::optional<double>& limit, std::string_view what, auto value,
-                             bool at_least, auto print) {
-      if (!limit)
-        return;
-      double best = value(candidates.front());
-      for (const Evaluated& candidate : candidates) {
-        best = at_least ? std::max(best, value(candidate)) : std::min(best, value(candidate));
-      }
-      detail +=
-          fmt::format("{}{} {} {}: best of all mappings seen is {}", detail.empty() ? "" : "; ",
-                      what, at_least ? "at least" : "at most", print(*limit), print(best));
-    };
     if (candidates.empty())
       return infeasible("limits", "no mapping was measured");
-    const auto percent = [](double v) { return fmt::format("{:.2f} %", 100 * v); };
-    const auto energy = [](double v) { return format_quantity(v, Dimension::kEnergy); };
-    const auto time = [](double v) { return format_quantity(v, Dimension::kTime); };
-    nearest(
-        limits.min_accuracy, "accuracy", [](const Evaluated& e) { return e.accuracy.mean; }, true,
-        percent);
-    nearest(
-        limits.min_analog_mac_ratio, "analog MAC ratio",
-        [](const Evaluated& e) { return e.totals.analog_mac_ratio; }, true, percent);
-    nearest(
-        limits.max_energy_pj, "energy", [](const Evaluated& e) { return e.totals.energy_pj; },
-        false, energy);
-    nearest(
-        limits.max_latency_ns, "latency", [](const Evaluated& e) { return e.totals.latency_ns; },
-        false, time);
-    return infeasible("limits", detail);
+    return infeasible("limits", explain_infeasible(limits, candidates));
   }
   const auto first_by = [&](auto key) {
     return *std::min_element(inside.begin(), inside.end(), [&](std::size_t a, std::size_t b) {

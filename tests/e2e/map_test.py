@@ -5,6 +5,7 @@ and survives being killed."""
 import json
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -15,13 +16,17 @@ DATA = "npz:data.npz"
 SETTINGS = ["--strategy", "mps", "--batch", 50, "--fair-steps", 4, "--ramp-steps", 12,
             "--rounds", 3, "--samples", 8, "--tune-steps", 10, "--chips", 2, "--test-chips", 2,
             "--test-times", "1s,1d", "--calibration-images", 200, "--threads", 2]
+# More of them by hand: TESSERA_KILLS=50.
+KILLS = int(os.environ.get("TESSERA_KILLS", "2"))
 
 
 class Map(harness.Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        start = time.monotonic()
         code, cls.printed, err = harness.run(*cls.command("run"), cwd=cls.folder)
+        cls.seconds = time.monotonic() - start
         assert code == 0, err
 
     @staticmethod
@@ -45,6 +50,14 @@ class Map(harness.Case):
             out = self.ok("eval", "net.onnx", "--data", DATA, "--mapping",
                           f"{folder}/mapping.json", "--chips", 1, "--images", 20)
             self.assertIn("top-1", out)
+
+    def kill(self, folder, after):
+        """A run that ends by force after so many seconds; what it leaves is whole."""
+        process = harness.start(*self.command(folder), cwd=self.folder)
+        time.sleep(after)
+        process.kill()
+        process.communicate()
+        self.assert_loads(folder)
 
     def test_leaves_a_whole_folder(self):
         self.assertEqual(
@@ -73,6 +86,23 @@ class Map(harness.Case):
                       "run/mapping.json", "--json")
         self.assertEqual(json.loads(out)["totals"],
                          stable(self.path("run", "mapping.json"))["totals"])
+
+    def test_other_paths_cost_what_the_report_says_they_would(self):
+        record = stable(self.path("run", "run.json"))
+        self.assertEqual({row["layer"] for row in record["alternatives"]},
+                         {layer["name"] for layer in record["chosen"]["layers"]})
+        for row in record["alternatives"][::3]:
+            mapping = stable(self.path("run", "mapping.json"))
+            layer = next(layer for layer in mapping["layers"] if layer["name"] == row["layer"])
+            unit, number_format = row["path"].split(" ")
+            layer["parts"] = [{"unit": unit, "format": number_format, "tiles": 0,
+                               "channels": [0, layer["parts"][-1]["channels"][1]]}]
+            harness.write_text(self.path("other.json"), json.dumps(mapping))
+            out = self.ok("cost", "net.onnx", "--hardware", "ibm_hybrid", "--mapping",
+                          "other.json", "--json")
+            for field in ("energy_pj", "latency_ns"):
+                was, now = mapping["totals"][field], json.loads(out)["totals"][field]
+                self.assertLess(abs(now - was - row[field]), 1e-9 * was, row)
 
     def test_eval_measures_the_mapping_alike(self):
         out = self.ok("eval", "net.onnx", "--data", DATA, "--mapping", "run/mapping.json",
@@ -104,13 +134,19 @@ class Map(harness.Case):
     def test_killed_at_any_moment_it_loads_and_resumes_to_the_same_end(self):
         generator = random.Random(3)
         for _ in range(5):
-            process = harness.start(*self.command("killed"), cwd=self.folder)
-            time.sleep(generator.uniform(1.5, 5))
-            process.kill()
-            process.communicate()
-            self.assert_loads("killed")
+            self.kill("killed", generator.uniform(1.5, 5))
         self.ok(*self.command("killed"))
         self.assert_same_run("killed")
+
+    def test_killed_once_at_any_moment_each_folder_resumes_to_the_same_end(self):
+        generator = random.Random(4)
+        for _ in range(KILLS):
+            after = generator.uniform(0.5, self.seconds)
+            with self.subTest(after=after):
+                self.kill("once", after)
+                self.ok(*self.command("once"))
+                self.assert_same_run("once")
+            shutil.rmtree(self.path("once"))
 
     def test_interrupted_it_keeps_the_best_so_far_and_resumes(self):
         process = harness.start(*self.command("interrupted"), cwd=self.folder)

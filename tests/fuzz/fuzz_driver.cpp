@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a fuzz target without libFuzzer: fuzz_X SECONDS SEED_FILES…. Every round changes one of the
-// files in a few places: other bytes, pieces of the same or another file, words that matter.
+// files in a few places: other bytes, pieces of the same or another file, words that matter. An
+// input that takes longer than kSlowest ends the program.
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 namespace {
 
 using tessera::Rng;
+
+constexpr unsigned kSlowest = 30;  // s
 
 const std::vector<std::string> kWords = {"0",
                                          "-1",
@@ -74,6 +79,7 @@ int main(int argc, char** argv) {
   long rounds = 0;
   for (; std::chrono::steady_clock::now() < end; ++rounds) {
     const std::string text = mutated(seeds, rng);
+    alarm(kSlowest);
     LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
   }
   std::printf("%ld inputs\n", rounds);

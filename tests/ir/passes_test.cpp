@@ -113,6 +113,20 @@ TEST(FuseBias, LeavesOtherAdds) {
   EXPECT_THAT(fuse_bias(b.finish({y})).nodes(), SizeIs(2));
 }
 
+// Behind an operator that is not understood nothing has a size, and no channel counts were
+// compared.
+TEST(Passes, LeaveLayersWithoutSizesAlone) {
+  NormFixture f;
+  const ValueId unsized = f.b.graph.add_value({.name = "unsized"});
+  f.b.graph.inputs.push_back(unsized);
+  const ValueId conv = f.b.node("conv", Conv{}, {unsized, f.w});
+  const ValueId y = f.b.node("add", Binary{}, {conv, f.b.constant("k", {2, 1, 1}, {1, 2})});
+  const ValueId z = f.norm("bn", f.b.node("conv2", Conv{}, {unsized, f.w}));
+  const Graph g = f.b.finish({y, z});
+  EXPECT_THAT(fuse_bias(g).nodes(), SizeIs(4));
+  EXPECT_THAT(fold_batch_norm(g).nodes(), SizeIs(4));
+}
+
 TEST(FoldConstants, EvaluatesChains) {
   GraphBuilder b;
   const ValueId x = b.input("x", {1, 2});

@@ -99,6 +99,20 @@ TEST(Verify, V8_ParametersAreConstants) {
   EXPECT_EQ(rules(g), "V8 ");
 }
 
+TEST(Verify, V10_TheBatchStaysWhereItIs) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {1, 4});
+  Graph g = b.finish({b.node("mix",
+                             Generic{.type = "Softmax",
+                                     .opset = 13,
+                                     .attributes = {{"axis", std::int64_t{0}}},
+                                     .positions = {0}},
+                             {x})});
+  EXPECT_EQ(rules(g), "V10 ");
+  g.batched = false;
+  EXPECT_EQ(rules(g), "");
+}
+
 TEST(Verify, V9_ShapesAreTheInferredOnes) {
   Graph g = sound();
   g.value(id_of(g, "relu:0")).shape = Shape{1, 4, 8, 8};

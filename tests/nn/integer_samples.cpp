@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For integer_ort_test.py: reads ONNX files and, with every layer in 2 to 8 bits, writes the
-// QDQ file (NAME.int8.onnx, …) and what the integer executor computes for a random input
+// For integer_ort_test.py: reads ONNX files and, with every layer in each of the forms below,
+// writes the QDQ file (NAME.int8.onnx, …) and what the integer executor computes for a random input
 // (NAME.int8.npz: in_*, out_*).
 //
 // NAME.int8 has scales rounded up to powers of two: then every float32 product and sum that a
@@ -8,6 +8,7 @@
 // NAME.calibrated.int8 has the scales that calibration gives.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -25,6 +26,26 @@ namespace {
 
 constexpr std::int64_t kBatch = 8;
 
+struct Form {
+  int weight_bits, input_bits;
+  bool per_channel = true;
+  int opset = 13;
+  std::string name;  // of the file
+};
+
+const Form kForms[] = {
+    {8, 8, true, 13, "int8"},     {7, 7, true, 13, "int7"},        {6, 6, true, 13, "int6"},
+    {5, 5, true, 13, "int5"},     {4, 4, true, 13, "int4"},        {3, 3, true, 13, "int3"},
+    {2, 2, true, 13, "int2"},     {6, 7, true, 13, "int6a7"},   {8, 8, false, 13, "int8tensor"}, {4, 8, true, 21, "int4stored"},
+    {8, 16, true, 21, "int8a16"}, {3, 8, true, 13, "int3a8"},
+};
+
+// One scale for all channels: the largest.
+void join_channels(plan::AffineCode& code) {
+  code.scales = {*std::max_element(code.scales.begin(), code.scales.end())};
+  code.zero_points = {0};
+}
+
 void round_up_to_powers_of_two(plan::AffineCode& code) {
   for (float& scale : code.scales)
     scale = std::exp2(std::ceil(std::log2(scale)));
@@ -41,7 +62,7 @@ std::vector<torch::Tensor> random_inputs(const ir::Graph& graph) {
 }
 
 void write_sample(const ir::Graph& graph, const Network& network,
-                  const std::vector<torch::Tensor>& inputs, int bits, bool exact,
+                  const std::vector<torch::Tensor>& inputs, Form form, bool exact,
                   const std::filesystem::path& stem) {
   ObservingRunner observing(network.layers().size());
   network.forward_all(inputs, observing);
@@ -49,16 +70,19 @@ void write_sample(const ir::Graph& graph, const Network& network,
   for (std::size_t i = 0; i < network.layers().size(); ++i) {
     const ir::Layer& layer = network.workload().layers[i];
     plan::LayerNumerics numerics{
-        .weights = weight_code(network.layers()[i].weight, bits, RangeMethod::kMse),
-        .input = activation_code(observing.observers()[i], bits, {})};
+        .weights = weight_code(network.layers()[i].weight, form.weight_bits, RangeMethod::kMse),
+        .input = activation_code(observing.observers()[i], form.input_bits, {})};
+    if (!form.per_channel)
+      join_channels(numerics.weights);
     if (exact) {
       round_up_to_powers_of_two(numerics.weights);
       round_up_to_powers_of_two(numerics.input);
     }
-    mapping.assignment.paths.push_back({{{"npu", format::Integer{bits, bits}, {0, layer.dims.M}}}});
+    mapping.assignment.paths.push_back(
+        {{{"npu", format::Integer{form.weight_bits, form.input_bits}, {0, layer.dims.M}}}});
     mapping.numerics[layer.name] = std::move(numerics);
   }
-  onnx::export_onnx(graph, {.mapping = mapping}, stem.string() + ".onnx");
+  onnx::export_onnx(graph, {.mapping = mapping, .opset = form.opset}, stem.string() + ".onnx");
   IntegerRunner integers(network, mapping.numerics);
   const std::vector<torch::Tensor> outputs = network.forward_all(inputs, integers);
   NamedTensors arrays;
@@ -85,12 +109,12 @@ int main(int argc, char** argv) {
     const ir::Graph graph = ir::canonicalize(onnx::import_onnx(file));
     const nn::Network network(graph, torch::kCPU);
     const std::vector<torch::Tensor> inputs = nn::random_inputs(graph);
-    for (const int bits : {8, 7, 6, 5, 4, 3, 2}) {
+    for (const nn::Form& form : nn::kForms) {
       for (const bool exact : {true, false}) {
         nn::write_sample(
-            graph, network, inputs, bits, exact,
-            std::filesystem::path(argv[1]) /
-                fmt::format("{}{}.int{}", file.stem().string(), exact ? "" : ".calibrated", bits));
+            graph, network, inputs, form, exact,
+            std::filesystem::path(argv[1]) / fmt::format("{}{}.{}", file.stem().string(),
+                                                         exact ? "" : ".calibrated", form.name));
       }
     }
   }

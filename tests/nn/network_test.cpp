@@ -259,6 +259,11 @@ TEST(Network, ShapesChangeForAnyBatch) {
   EXPECT_TRUE(torch::allclose(y, torch::softmax(torch::cat({p, p}, 1).flatten(1), 1)));
 }
 
+TEST(Network, FlattenTurnsAVectorIntoAColumn) {
+  const torch::Tensor y = run(Builder({1}).add(ir::Flatten{}).build(), random_input({3}));
+  EXPECT_EQ(y.sizes(), (std::vector<std::int64_t>{3, 1}));
+}
+
 ir::Graph batch_norm_graph() {
   Builder builder({1, 2, 4, 4});
   const ir::ValueId gamma = builder.constant({2}, 0.5, 1.5);

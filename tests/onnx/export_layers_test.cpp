@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules of docs/rules/export.md: how layers are written under a mapping.
+#include <algorithm>
+
 #include <gmock/gmock.h>
 
 #include "tessera/core/error.h"
@@ -37,11 +39,11 @@ plan::LayerNumerics codes(std::int32_t high) {
 
 class Exported {
  public:
-  Exported(const ir::Graph& graph, plan::Path path, plan::LayerNumerics numerics) {
+  Exported(const ir::Graph& graph, plan::Path path, plan::LayerNumerics numerics, int opset = 13) {
     const auto file = testing::temp_folder() / "m.onnx";
     ExportMapping mapping{.assignment = {{std::move(path)}}, .numerics = {}};
     mapping.numerics["conv"] = std::move(numerics);
-    export_onnx(graph, {.mapping = std::move(mapping)}, file);
+    export_onnx(graph, {.mapping = std::move(mapping), .opset = opset}, file);
     model_ = read_model(file);
   }
 
@@ -223,6 +225,22 @@ TEST(ExportLayers, RefusesNumericsThatDoNotFit) {
   numerics = codes(127);
   numerics.input.zero_points = {200};
   EXPECT_THAT(with(numerics), ThrowsMessage<ConfigError>(HasSubstr("a zero point of 200")));
+}
+
+// 1.0 and -3.0 at scales 0.5 and 1.0 are 2 and -3: one byte, the first in its low half.
+TEST(Export, X11_FourBitWeightsAreStoredInFourBits) {
+  const Exported small(one_conv(), path_of(format::Integer{4, 8}), codes(7), 21);
+  const auto& tensors = small.model().graph().initializer();
+  const auto found = std::ranges::find_if(
+      tensors, [](const pb::TensorProto& tensor) { return tensor.name() == "w_quantized"; });
+  ASSERT_NE(found, tensors.end());
+  EXPECT_EQ(found->data_type(), 22);
+  EXPECT_EQ(found->raw_data(), "\xd2");
+  EXPECT_THAT(list<std::int8_t>(small.initializer("w_quantized")), ElementsAre(2, -3));
+  const Exported wide(one_conv(), path_of(format::Integer{8, 8}), codes(127), 21);
+  EXPECT_THAT(list<std::int8_t>(wide.initializer("w_quantized")), ElementsAre(2, -3));
+  for (const auto& tensor : wide.model().graph().initializer())
+    EXPECT_NE(tensor.data_type(), 22);
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ TEST(Export, RefusesWhatIsNotUnderstood) {
   const auto path = testing::temp_folder() / "m.onnx";
   const ir::Graph graph = import_onnx(fixture("unknown/operator"));
   EXPECT_THAT([&] { export_onnx(graph, {}, path); },
-              ThrowsMessage<UnsupportedError>(HasSubstr("Mish at 'node'")));
+              ThrowsMessage<UnsupportedError>(HasSubstr("Fancy at 'node'")));
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 

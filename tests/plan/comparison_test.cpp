@@ -7,11 +7,16 @@
 #include <gtest/gtest.h>
 
 #include "tessera/core/error.h"
+#include "tessera/core/file.h"
+
+#include "schema_check.h"
+#include "support/shared_files.h"
 
 namespace tessera::plan {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 constexpr double kDay = 86400;
 const HypervolumeReference kReference{
@@ -121,6 +126,18 @@ TEST(ComparisonJson, HoldsEveryMappingAndKeepsTimesApart) {
   EXPECT_EQ(json.at("runs").at(0).at("timing").at("search_seconds"), 5);
   EXPECT_TRUE(json.at("runs").at(0).at("mappings").at(0).at("test").is_null());
   EXPECT_EQ(json.at("reference").at("latency_ns"), 10);
+}
+
+TEST(ComparisonJson, HoldsToTheSchema) {
+  const auto schema = nlohmann::ordered_json::parse(
+      read_text(tessera::testing::source_file("docs/compare.schema.json")));
+  auto json = to_json(Comparison{.environment = {{"threads", "2"}},
+                                 .reference = kReference,
+                                 .runs = {compared_run(record(), kDay, kReference)}});
+  EXPECT_THAT(tessera::testing::schema_violations(schema, json), IsEmpty());
+  json["runs"][0].erase("hypervolume");
+  json["runs"][0]["mappings"][0]["chosen"] = "no";
+  EXPECT_EQ(tessera::testing::schema_violations(schema, json).size(), 2U);
 }
 
 }  // namespace

@@ -196,6 +196,8 @@ RunRecord random_record(Rng& rng) {
   r.candidates.push_back({"fp32", "baseline", {}, any_totals(rng), {}});
   r.sensitivity = {{"conv", "pcm analog:x", any_double(rng)},
                    {"fc", "npu int8", -std::numeric_limits<double>::infinity()}};
+  r.alternatives = {{"conv", "npu int8", any_double(rng), any_double(rng)},
+                    {"fc", "pcm analog:x", -12.5, 0}};
   r.trace = {{"phase 1", 3, "loss", any_double(rng)},
              {"phase 1", 4, "loss", std::numeric_limits<double>::infinity()}};
   r.constants = {{"units.pcm.mvm.fixed", "524 pJ", any_text(rng), 0.1}};

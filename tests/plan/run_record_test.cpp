@@ -46,6 +46,7 @@ TEST(RunRecord, SurvivesTheRoundTripToTheBit) {
     EXPECT_EQ(read.chosen.seconds, record.chosen.seconds);
     EXPECT_EQ(read.candidates, record.candidates);
     EXPECT_EQ(read.sensitivity, record.sensitivity);
+    EXPECT_EQ(read.alternatives, record.alternatives);
     EXPECT_EQ(read.trace, record.trace);
     EXPECT_EQ(read.constants, record.constants);
     EXPECT_EQ(read.environment, record.environment);

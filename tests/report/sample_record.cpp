@@ -291,6 +291,14 @@ plan::RunRecord sample_record() {
     r.sensitivity.push_back({layer.name, "npu int8", 0.001 * weight * rng.uniform(-0.3, 1)});
     r.sensitivity.push_back({layer.name, "npu int4/a8", 0.006 * weight * rng.uniform(0.3, 1.2)});
   }
+  for (std::size_t i = 0; i < w.layers.size(); ++i) {
+    const double energy_pj = r.chosen.cost.layers[i].energy_pj.total();
+    for (const char* path : {"pcm analog:pcm-lionheart", "npu int8", "npu int4/a8"}) {
+      if (path != plan::to_string(r.chosen.assignment.paths[i]))
+        r.alternatives.push_back({w.layers[i].name, path, energy_pj * rng.uniform(-0.5, 2),
+                                  r.chosen.cost.layers[i].latency_ns * rng.uniform(-0.5, 1)});
+    }
+  }
   r.trace = trace();
   r.constants = constants();
   r.notes = {
@@ -311,6 +319,7 @@ plan::RunRecord interrupted_record() {
   r.chosen = {};
   std::erase_if(r.candidates, [](const plan::Candidate& c) { return c.kind != "baseline"; });
   r.sensitivity.clear();
+  r.alternatives.clear();
   std::erase_if(r.trace, [](const plan::TracePoint& p) { return p.phase != "supernetwork"; });
   r.notes = {"Stopped by the user."};
   r.timing = {{"baselines", 41}};

@@ -16,8 +16,8 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr const char* kSections[] = {"front",  "network", "energy",    "drift", "sensitivity",
-                                     "layers", "search",  "constants", "run"};
+constexpr const char* kSections[] = {"front",  "network", "energy", "drift",     "sensitivity",
+                                     "layers", "why",     "search", "constants", "run"};
 
 std::string section(const std::string& id) {
   return "<section id=\"" + id + "\">";
@@ -83,6 +83,26 @@ TEST(HtmlReport, ChartsGetWhatTheRecordSays) {
   }
   EXPECT_NEAR(energy, record.chosen.cost.totals.energy_pj, 1e-9 * energy);
   EXPECT_EQ(data.at("sensitivity").size(), record.sensitivity.size());
+}
+
+// Of the two options that save energy the one that loses less stands there, by hand: pcm saves
+// more, but int4 loses 0.1 points against 3.
+TEST(HtmlReport, SaysWhyALayerGotItsPath) {
+  plan::RunRecord record = testing::sample_record();
+  const std::string layer = record.workload.layers[0].name;
+  const std::string path = plan::to_string(record.chosen.assignment.paths[0]);
+  record.sensitivity = {
+      {layer, path, 0}, {layer, "pcm analog:x", 0.03}, {layer, "npu int4", 0.001}};
+  record.alternatives = {{layer, "pcm analog:x", -2e6, 500},
+                         {layer, "npu int4", -1e6, -500},
+                         {layer, "npu fp32", 3e6, 0}};
+  const std::string html = html_report(record);
+  EXPECT_THAT(html, HasSubstr("<td>npu int4</td><td>saves 1.00 µJ</td><td>saves 500 ns</td>"
+                              "<td class=\"n\">-0.10</td>"));
+  EXPECT_THAT(html, HasSubstr("<td>none fits</td>"));
+  record.alternatives.resize(1);
+  EXPECT_THAT(html_report(record), HasSubstr("<td>pcm analog:x</td><td>saves 2.00 µJ</td>"
+                                             "<td>costs 500 ns</td><td class=\"n\">-3.00</td>"));
 }
 
 TEST(HtmlReport, LongTracesAreThinnedButKeepTheirEnds) {

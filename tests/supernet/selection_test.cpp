@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tessera/core/units.h"
 #include "tessera/supernet/mps.h"
 #include "tessera/supernet/supernet.h"
 
@@ -190,6 +191,56 @@ TEST(Choose, NamesTheLimitsThatNobodyKeeps) {
   EXPECT_THAT(none.error().detail,
               HasSubstr("energy at most 10.00 pJ: best of all mappings seen is 40.00 pJ"));
   EXPECT_FALSE(choose({.min_accuracy = 0.5}, {}));
+}
+
+TEST(Choose, SaysWhichLimitsClashAndTheLeastRelaxation) {
+  const std::vector<Evaluated> all = {candidate(0.95, 100), candidate(0.94, 40),
+                                      candidate(0.90, 20)};
+  // Each is kept by someone, never both by one: giving up either alone would do.
+  const auto pair = choose({.min_accuracy = 0.945, .max_energy_pj = 50}, all);
+  ASSERT_FALSE(pair);
+  EXPECT_THAT(pair.error().detail, HasSubstr("accuracy and energy clash; least relaxation of what "
+                                             "was seen: accuracy at least 94.00 %, or energy at "
+                                             "most 100.0 pJ"));
+  // Both out of reach: what comes nearest gives up both.
+  const auto both = choose({.min_accuracy = 0.96, .max_energy_pj = 10}, all);
+  ASSERT_FALSE(both);
+  EXPECT_THAT(both.error().detail,
+              HasSubstr("accuracy at least 90.00 % and energy at most 20.00 pJ"));
+  const auto one = choose({.min_accuracy = 0.99}, all);
+  ASSERT_FALSE(one);
+  EXPECT_THAT(one.error().detail, HasSubstr("least relaxation of what was seen: accuracy at least "
+                                            "95.00 %"));
+}
+
+// The oracle: the suggestions taken up, one at a time, are kept by someone; a hair less is not.
+TEST(Choose, LeastRelaxationIsLeast) {
+  Rng rng(3);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<Evaluated> all;
+    for (int i = 0; i < 6; ++i)
+      all.push_back(candidate(0.5 + 0.05 * static_cast<double>(rng.below(10)),
+                              10.0 * static_cast<double>(1 + rng.below(10))));
+    const Limits limits{.min_accuracy = 0.5 + 0.05 * static_cast<double>(rng.below(12)),
+                        .max_energy_pj = 10.0 * static_cast<double>(rng.below(6)) + 5};
+    if (choose(limits, all))
+      continue;
+    double least = 0;
+    for (const Evaluated& e : all) {
+      if (e.accuracy.mean >= *limits.min_accuracy)
+        least = least == 0 ? e.totals.energy_pj : std::min(least, e.totals.energy_pj);
+    }
+    const std::string suggested = "energy at most " + format_quantity(least, Dimension::kEnergy);
+    const std::string detail = choose(limits, all).error().detail;
+    if (least == 0)
+      continue;
+    EXPECT_THAT(detail, HasSubstr(suggested));
+    Limits relaxed = limits;
+    relaxed.max_energy_pj = least;
+    EXPECT_TRUE(choose(relaxed, all)) << detail;
+    relaxed.max_energy_pj = least - 1;
+    EXPECT_FALSE(choose(relaxed, all)) << detail;
+  }
 }
 
 TEST(ConstrainedRanks, OutsideComesAfterInsideByViolation) {

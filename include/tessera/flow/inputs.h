@@ -17,13 +17,18 @@
 
 namespace tessera::flow {
 
-// A network file, canonicalized. Throws ImportError, or UnsupportedError that names operators that
-// are not understood.
+// A network file, canonicalized.
 struct LoadedNetwork {
   ir::Graph graph;
   plan::FileRef file;
 };
-LoadedNetwork load_network(const std::filesystem::path& path);
+// `network` is a file, with sizes that it leaves open stated behind a question mark:
+// "bert.onnx?input_ids=1x128&sequence=128" gives the input input_ids a shape and the dimension
+// called sequence a size. Throws ImportError, UsageError for what cannot be read so, or
+// UnsupportedError that names operators that are not understood.
+LoadedNetwork load_network(const std::string& network);
+// The same without the demand that every operator is understood.
+LoadedNetwork look_at_network(const std::string& network);
 
 // How the loop nests of layers on spatial units are found.
 struct NestSettings {

@@ -62,6 +62,9 @@ class Graph {
   std::vector<ValueId> outputs;
   // Free text from the file (ONNX metadata_props), e.g. "tessera.mean".
   std::map<std::string, std::string> metadata;
+  // True: the outermost dimension of every activation is a batch that no operator moves or mixes;
+  // it is held as 1, and any batch can run. False: sizes are fixed, the outermost one included.
+  bool batched = true;
 
   bool operator==(const Graph&) const = default;
 

@@ -3,10 +3,13 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
+
+#include "tessera/ir/tensor.h"
 
 namespace tessera::ir {
 
@@ -118,6 +121,22 @@ struct Softmax {
   bool operator==(const Softmax&) const = default;
 };
 
+using Attribute = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>,
+                               std::vector<float>, Tensor, std::vector<std::string>>;
+
+// Glue kept as ONNX defines it: one line in the tables of src/ir/generic/ (attributes, shapes,
+// work) and one kernel in nn/tensor/generic/. The forms of operators that have a struct of their
+// own above, but not in that form (a MatMul of two activations), are kept so too.
+struct Generic {
+  std::string type{};    // "LayerNormalization"
+  std::string domain{};  // empty: ONNX's own
+  int opset = 0;         // of the file: an operator's meaning depends on it
+  std::map<std::string, Attribute> attributes{};
+  // For each input of the node, its position in ONNX's list; absent optional inputs leave gaps.
+  std::vector<int> positions{};
+  bool operator==(const Generic&) const = default;
+};
+
 // An operator that is not understood. Kept with its place so that it can be named; refused by
 // everything that runs, costs or maps the graph.
 struct Unknown {
@@ -128,7 +147,7 @@ struct Unknown {
 };
 
 using Op = std::variant<Conv, Linear, BatchNorm, Unary, Binary, Pool, GlobalPool, Flatten, Reshape,
-                        Concat, Pad, Softmax, Unknown>;
+                        Concat, Pad, Softmax, Generic, Unknown>;
 
 // The operator's name as a person reads it, in ONNX's words: "Conv", "Gemm", "Relu", "Add".
 std::string_view name(const Op& op);

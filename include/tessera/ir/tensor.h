@@ -27,6 +27,10 @@ std::string to_string(const Shape& shape);  // "1x3x32x32", "scalar"
 enum class DType { kFloat32, kFloat16, kInt8, kUint8, kInt16, kInt32, kInt64, kBool };
 std::string_view name(DType dtype);
 std::size_t size_in_bytes(DType dtype);
+// The type that holds ONNX's type of that number (TensorProto.DataType); none for those that we do
+// not hold. Floats of any width become float32; unsigned integers and integers of 4 bits become the
+// next type that holds all their values, except that uint64 becomes int64.
+std::optional<DType> dtype_from_onnx(int type);
 
 template <typename T>
 constexpr DType dtype_of() {

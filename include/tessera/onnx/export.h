@@ -23,9 +23,12 @@ struct ExportOptions {
   std::map<std::string, std::string> metadata{};
   // None: everything in float32.
   std::optional<ExportMapping> mapping{};
+  // The least opset of the file. From 21 on, weights whose codes fit 4 bits are stored in 4 bits.
+  int opset = 13;
 };
 
-// Writes the graph as ONNX, opset 13 (14 with HardSwish, 21 with 16-bit codes), the batch dynamic
+// Writes the graph as ONNX, opset 13 (14 with HardSwish, 21 with 16-bit codes, more
+// where asked or where an operator was read so), the batch dynamic
 // and called "N", names of nodes and values as they are. import_onnx() of a float32 file gives a
 // graph with the same canonical hash.
 //

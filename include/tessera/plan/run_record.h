@@ -32,6 +32,16 @@ struct Sensitivity {
   bool operator==(const Sensitivity&) const = default;
 };
 
+// The chosen mapping with one layer on another path of the search: what that would change, as the
+// cost model has it. Mappings that do not fit the chip are left out.
+struct Alternative {
+  std::string layer;
+  std::string path;
+  double energy_pj = 0;   // of the network per image, minus the chosen mapping's
+  double latency_ns = 0;  // likewise
+  bool operator==(const Alternative&) const = default;
+};
+
 struct TracePoint {
   std::string phase;
   std::int64_t step = 0;
@@ -61,6 +71,7 @@ struct RunRecord {
   Mapping chosen;
   std::vector<Candidate> candidates;
   std::vector<Sensitivity> sensitivity;
+  std::vector<Alternative> alternatives;  // layer by layer, in the order of the search's paths
   std::vector<TracePoint> trace;
   std::vector<ConstantRow> constants;
   std::vector<std::string> notes;  // what the reader must know: what a twin leaves out, budgets hit

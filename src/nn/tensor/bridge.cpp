@@ -5,9 +5,7 @@
 
 namespace tessera::nn {
 
-namespace {
-
-torch::ScalarType scalar_type(ir::DType dtype) {
+torch::ScalarType torch_type(ir::DType dtype) {
   switch (dtype) {
     case ir::DType::kFloat32:
       return torch::kFloat32;
@@ -29,11 +27,13 @@ torch::ScalarType scalar_type(ir::DType dtype) {
   TESSERA_CHECK(false, "dtype {}", static_cast<int>(dtype));
 }
 
+namespace {
+
 ir::DType dtype_of(torch::ScalarType type) {
   for (const ir::DType dtype :
        {ir::DType::kFloat32, ir::DType::kFloat16, ir::DType::kInt8, ir::DType::kUint8,
         ir::DType::kInt16, ir::DType::kInt32, ir::DType::kInt64, ir::DType::kBool}) {
-    if (scalar_type(dtype) == type)
+    if (torch_type(dtype) == type)
       return dtype;
   }
   TESSERA_CHECK(false, "no ir::DType for {}", torch::toString(type));
@@ -42,7 +42,7 @@ ir::DType dtype_of(torch::ScalarType type) {
 }  // namespace
 
 torch::Tensor to_torch(const ir::Tensor& tensor, torch::Device device) {
-  torch::Tensor result = torch::empty(tensor.shape(), scalar_type(tensor.dtype()));
+  torch::Tensor result = torch::empty(tensor.shape(), torch_type(tensor.dtype()));
   const auto bytes = tensor.bytes();
   if (!bytes.empty())
     std::memcpy(result.data_ptr(), bytes.data(), bytes.size());

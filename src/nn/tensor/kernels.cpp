@@ -105,6 +105,10 @@ Tensor global_pool(const ir::GlobalPool& op, const Tensor& x) {
                                        : torch::mean(x, kSpatial, /*keepdim=*/true);
 }
 
+Tensor flattened(const Tensor& x) {
+  return x.dim() == 1 ? x.unsqueeze(1) : x.flatten(1);
+}
+
 Tensor reshape(const ir::Reshape& op, const Tensor& x) {
   std::vector<std::int64_t> sizes{x.size(0)};
   sizes.insert(sizes.end(), op.sizes.begin(), op.sizes.end());
@@ -137,7 +141,7 @@ Tensor apply_glue(const ir::Op& op, const Inputs& in) {
                         [&](const ir::Binary& o) { return binary(o, in.at(0), in.at(1)); },
                         [&](const ir::Pool& o) { return pool(o, in.at(0)); },
                         [&](const ir::GlobalPool& o) { return global_pool(o, in.at(0)); },
-                        [&](const ir::Flatten&) { return in.at(0).flatten(1); },
+                        [&](const ir::Flatten&) { return flattened(in.at(0)); },
                         [&](const ir::Reshape& o) { return reshape(o, in.at(0)); },
                         [&](const ir::Concat& o) { return torch::cat(in, o.axis); },
                         [&](const ir::Pad& o) {
@@ -147,6 +151,7 @@ Tensor apply_glue(const ir::Op& op, const Inputs& in) {
                         [](const ir::Conv& o) -> Tensor { not_glue(o); },
                         [](const ir::Linear& o) -> Tensor { not_glue(o); },
                         [](const ir::BatchNorm& o) -> Tensor { not_glue(o); },
+                        [](const ir::Generic& o) -> Tensor { not_glue(o); },
                         [](const ir::Unknown& o) -> Tensor { not_glue(o); },
                     },
                     op);

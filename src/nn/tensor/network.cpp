@@ -8,6 +8,7 @@
 
 #include "tessera/core/error.h"
 #include "tessera/nn/tensor/bridge.h"
+#include "tessera/nn/tensor/generic.h"
 
 #include "kernels.h"
 
@@ -57,7 +58,10 @@ struct Network::Impl {
   void load_constants();
   void find_layers();
   void find_last_uses();
-  Tensor run_node(std::size_t index, const std::vector<Tensor>& inputs, LayerRunner& runner) const;
+  std::vector<Tensor> run_node(std::size_t index, const std::vector<Tensor>& inputs,
+                               LayerRunner& runner) const;
+  std::vector<Tensor> run(const std::vector<Tensor>& inputs, LayerRunner& runner) const;
+  std::int64_t runs_for(const std::vector<Tensor>& inputs) const;
 };
 
 void Network::Impl::load_constants() {
@@ -114,24 +118,71 @@ void Network::Impl::find_last_uses() {
   }
 }
 
-Tensor Network::Impl::run_node(std::size_t index, const std::vector<Tensor>& inputs,
-                               LayerRunner& runner) const {
+std::vector<Tensor> Network::Impl::run_node(std::size_t index, const std::vector<Tensor>& inputs,
+                                            LayerRunner& runner) const {
   const ir::Node& node = graph.nodes()[index];
   const Step& step = steps[index];
   if (step.layer) {
     const LayerParameters& parameters = layers[*step.layer];
-    return runner.run({.layer = *step.layer,
-                       .op = node.op,
-                       .x = inputs[0],
-                       .weight = parameters.weight,
-                       .bias = parameters.bias});
+    return {runner.run({.layer = *step.layer,
+                        .op = node.op,
+                        .x = inputs[0],
+                        .weight = parameters.weight,
+                        .bias = parameters.bias})};
   }
   if (step.batch_norm) {
-    return torch::batch_norm(inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], training,
-                             kBatchNormMomentum, std::get<ir::BatchNorm>(node.op).epsilon,
-                             /*cudnn_enabled=*/true);
+    return {torch::batch_norm(inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], training,
+                              kBatchNormMomentum, std::get<ir::BatchNorm>(node.op).epsilon,
+                              /*cudnn_enabled=*/true)};
   }
-  return apply_glue(node.op, inputs);
+  if (std::holds_alternative<ir::Generic>(node.op))
+    return run_generic(graph, node, inputs);
+  return {apply_glue(node.op, inputs)};
+}
+
+std::vector<Tensor> Network::Impl::run(const std::vector<Tensor>& inputs,
+                                       LayerRunner& runner) const {
+  std::vector<Tensor> values = constants;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    values[graph.inputs[i].index()] = channels_innermost(inputs[i]);
+
+  std::vector<Tensor> arguments;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const ir::Node& node = graph.nodes()[i];
+    arguments.clear();
+    for (const ir::ValueId input : node.inputs)
+      arguments.push_back(values[input.index()]);
+    std::vector<Tensor> made = run_node(i, arguments, runner);
+    for (std::size_t k = 0; k < node.outputs.size(); ++k)
+      values[node.outputs[k].index()] = std::move(made[k]);
+    for (const ir::ValueId dead : steps[i].dead_after)
+      values[dead.index()].reset();
+  }
+
+  std::vector<Tensor> outputs;
+  for (const ir::ValueId output : graph.outputs)
+    outputs.push_back(values[output.index()]);
+  return outputs;
+}
+
+// How often a graph of fixed sizes must run for all that the inputs hold along their outermost
+// dimension.
+std::int64_t Network::Impl::runs_for(const std::vector<Tensor>& inputs) const {
+  std::optional<std::int64_t> runs;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const ir::Value& value = graph.value(graph.inputs[i]);
+    const bool sized = value.shape->empty() ? inputs[i].dim() == 0 : inputs[i].dim() > 0;
+    TESSERA_CHECK(sized, "input '{}' has {} dimensions", value.name, inputs[i].dim());
+    const std::int64_t one =
+        value.shape->empty() ? 1 : std::max<std::int64_t>((*value.shape)[0], 1);
+    const std::int64_t given = value.shape->empty() ? 1 : inputs[i].size(0);
+    const std::int64_t needed = std::max<std::int64_t>((given + one - 1) / one, 1);
+    if (runs.value_or(needed) != needed)
+      throw UnsupportedError(fmt::format("input '{}' holds {} runs of the network, another one {}",
+                                         value.name, needed, *runs));
+    runs = needed;
+  }
+  return runs.value_or(1);
 }
 
 Network::Network(ir::Graph graph, torch::Device device) : impl_(std::make_unique<Impl>()) {
@@ -175,25 +226,31 @@ std::vector<Tensor> Network::forward_all(const std::vector<Tensor>& inputs,
   const ir::Graph& graph = impl_->graph;
   TESSERA_CHECK(inputs.size() == graph.inputs.size(), "{} inputs given, the graph has {}",
                 inputs.size(), graph.inputs.size());
-  std::vector<Tensor> values = impl_->constants;
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    values[graph.inputs[i].index()] = channels_innermost(inputs[i]);
-
-  std::vector<Tensor> arguments;
-  for (std::size_t i = 0; i < impl_->steps.size(); ++i) {
-    const ir::Node& node = graph.nodes()[i];
-    arguments.clear();
-    for (const ir::ValueId input : node.inputs)
-      arguments.push_back(values[input.index()]);
-    values[node.outputs.at(0).index()] = impl_->run_node(i, arguments, runner);
-    for (const ir::ValueId dead : impl_->steps[i].dead_after)
-      values[dead.index()].reset();
+  const std::int64_t runs = graph.batched ? 1 : impl_->runs_for(inputs);
+  if (runs == 1)
+    return impl_->run(inputs, runner);
+  // Sizes are fixed: one run after the other; the last one repeats the last entry to fill up.
+  std::vector<std::vector<Tensor>> outputs(graph.outputs.size());
+  for (std::int64_t run = 0; run < runs; ++run) {
+    std::vector<Tensor> part;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const std::int64_t size = graph.value(graph.inputs[i]).shape->at(0);
+      const Tensor index = torch::clamp_max(
+          torch::arange(run * size, (run + 1) * size, inputs[i].device()), inputs[i].size(0) - 1);
+      part.push_back(inputs[i].index_select(0, index));
+    }
+    const std::vector<Tensor> made = impl_->run(part, runner);
+    for (std::size_t i = 0; i < made.size(); ++i)
+      outputs[i].push_back(made[i]);
   }
-
-  std::vector<Tensor> outputs;
-  for (const ir::ValueId output : graph.outputs)
-    outputs.push_back(values[output.index()]);
-  return outputs;
+  std::vector<Tensor> joined;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const ir::Value& first = graph.value(graph.inputs[0]);
+    const std::int64_t rows =
+        inputs[0].size(0) * outputs[i][0].size(0) / std::max<std::int64_t>(first.shape->at(0), 1);
+    joined.push_back(torch::cat(outputs[i], 0).slice(0, 0, rows));
+  }
+  return joined;
 }
 
 std::vector<Tensor> Network::parameters() const {

@@ -7,6 +7,8 @@
 
 namespace tessera::nn {
 
+torch::ScalarType torch_type(ir::DType dtype);
+
 // A copy of a constant, same type, shape and values, on `device`.
 torch::Tensor to_torch(const ir::Tensor& tensor, torch::Device device = torch::kCPU);
 

@@ -63,7 +63,7 @@ class Network {
   const ir::Workload& workload() const;
   torch::Device device() const;
 
-  // x: [N, ...] with any N.
+  // x: [N, ...] with any N. A graph that is not batched runs as often as N needs, which is slow.
   Tensor forward(const Tensor& x, LayerRunner& runner) const;
   std::vector<Tensor> forward_all(const std::vector<Tensor>& inputs, LayerRunner& runner) const;
 
