@@ -65,7 +65,7 @@ std::string network_strips(const Page& page);   // where each layer runs
 std::string candidate_table(const Page& page);  // all mappings
 std::string final_table(const Page& page);      // what was measured of the chosen mapping alone
 std::string layer_table(const Page& page);
-std::string why_table(const Page& page);  // each layer's path against its next best option
+std::string why_table(const Page& page);     // each layer's path against its next best option
 std::string levels_table(const Page& page);  // energy by level of arrays, before and after
 std::string constants_table(const Page& page);
 std::string run_tables(const Page& page);  // settings, environment, timing, hashes

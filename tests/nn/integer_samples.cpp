@@ -34,10 +34,10 @@ struct Form {
 };
 
 const Form kForms[] = {
-    {8, 8, true, 13, "int8"},     {7, 7, true, 13, "int7"},        {6, 6, true, 13, "int6"},
-    {5, 5, true, 13, "int5"},     {4, 4, true, 13, "int4"},        {3, 3, true, 13, "int3"},
-    {2, 2, true, 13, "int2"},     {6, 7, true, 13, "int6a7"},   {8, 8, false, 13, "int8tensor"}, {4, 8, true, 21, "int4stored"},
-    {8, 16, true, 21, "int8a16"}, {3, 8, true, 13, "int3a8"},
+    {8, 8, true, 13, "int8"},       {7, 7, true, 13, "int7"},     {6, 6, true, 13, "int6"},
+    {5, 5, true, 13, "int5"},       {4, 4, true, 13, "int4"},     {3, 3, true, 13, "int3"},
+    {2, 2, true, 13, "int2"},       {6, 7, true, 13, "int6a7"},   {8, 8, false, 13, "int8tensor"},
+    {4, 8, true, 21, "int4stored"}, {8, 16, true, 21, "int8a16"}, {3, 8, true, 13, "int3a8"},
 };
 
 // One scale for all channels: the largest.
