@@ -30,20 +30,21 @@ class Walker {
  public:
   // `file` for messages; `target` null: to the end.
   Walker(const std::string& file, std::string_view text, const Json* target)
-      : file_(file), text_(text), target_(target) {}
+      : file_(file), text_(text), target_(target), at_(text.starts_with(kByteOrderMark) ? 3 : 0) {}
 
-  // True at the target; offset() and path() are then its.
-  bool find(const Json& here) {
+  // True at the target; offset() and path() are then its. `here`: what the text at this place has
+  // become, null where a later value of the same key has replaced it.
+  bool find(const Json* here) {
     constexpr int kDeepest = 100;
     skip_space();
-    if (&here == target_)
+    if (here != nullptr && here == target_)
       return true;
     if (++depth_ > kDeepest)
       throw ConfigError(location(file_, text_, at_),
                         fmt::format("nested deeper than {} levels", kDeepest));
-    const bool found = here.is_object()  ? find_in_object(here)
-                       : here.is_array() ? find_in_array(here)
-                                         : skip_scalar();
+    const bool found = text_[at_] == '{'   ? find_in_object(here)
+                       : text_[at_] == '[' ? find_in_array(here)
+                                           : skip_scalar();
     --depth_;
     return found;
   }
@@ -51,7 +52,9 @@ class Walker {
   const std::string& path() const { return path_; }
 
  private:
-  bool find_in_object(const Json& object) {
+  static constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+  bool find_in_object(const Json* object) {
     const std::size_t length = path_.size();
     std::set<std::string> seen;
     ++at_;
@@ -66,7 +69,8 @@ class Walker {
       }
       skip_space();
       ++at_;  // the colon
-      if (find(object.at(key)))
+      const bool holds = object != nullptr && object->is_object() && object->contains(key);
+      if (find(holds ? &object->at(key) : nullptr))
         return true;
       path_.resize(length);
     }
@@ -74,13 +78,14 @@ class Walker {
     return false;
   }
 
-  bool find_in_array(const Json& array) {
+  bool find_in_array(const Json* array) {
     const std::size_t length = path_.size();
     ++at_;
     skip_space();
     for (std::size_t i = 0; text_[at_] != ']'; ++i, skip_separator()) {
       path_ += fmt::format("[{}]", i);
-      if (find(array.at(i)))
+      const bool holds = array != nullptr && array->is_array() && i < array->size();
+      if (find(holds ? &array->at(i) : nullptr))
         return true;
       path_.resize(length);
     }
@@ -111,7 +116,7 @@ class Walker {
   const std::string& file_;
   std::string_view text_;
   const Json* target_;
-  std::size_t at_ = 0;
+  std::size_t at_;
   int depth_ = 0;
   std::string path_;
 };
@@ -148,7 +153,7 @@ JsonDocument::JsonDocument(const std::filesystem::path& path)
   } catch (const Json::out_of_range& error) {
     throw ConfigError(SourceLocation{file_}, fmt::format("not usable JSON: {}", error.what()));
   }
-  Walker(file_, text_, nullptr).find(root_);
+  Walker(file_, text_, nullptr).find(&root_);
 }
 
 JsonNode JsonDocument::root() const {
@@ -157,7 +162,7 @@ JsonNode JsonDocument::root() const {
 
 void JsonDocument::fail(const Json& at, std::string_view message) const {
   Walker walker(file_, text_, &at);
-  TESSERA_CHECK(walker.find(root_), "a value that is not of {}", file_);
+  TESSERA_CHECK(walker.find(&root_), "a value that is not of {}", file_);
   const std::string& path = walker.path();
   throw ConfigError(location(file_, text_, walker.offset()),
                     fmt::format("{}{}{}", path, path.empty() ? "" : ": ", message));

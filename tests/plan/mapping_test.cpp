@@ -180,9 +180,19 @@ TEST(Mapping, MistakesAreShownWithPlaceFoundAndAllowed) {
       HasSubstr("layers[1].parts: found a list of 0, expected at least one part"));
 }
 
+TEST(Mapping, AByteOrderMarkIsPassedOver) {
+  const std::string mark = "\xEF\xBB\xBF";
+  EXPECT_THAT(error_of(mark + "{\"tessera\": 2}"), HasSubstr("tessera: found 2, expected 1"));
+}
+
 TEST(Mapping, ARepeatedKeyAndBottomlessNestingAreRefused) {
   EXPECT_THAT(error_of("{\"a\": {\"x\": 2,\n \"x\": 3}}"),
               HasSubstr(":2:2: a.x: the key stands here a second time"));
+  // The parser keeps the last value, which may be of another kind than the first.
+  EXPECT_THAT(error_of("{\"a\": {\"x\": [1]},\n \"a\": 3}"),
+              HasSubstr(":2:2: a: the key stands here a second time"));
+  EXPECT_THAT(error_of("{\"a\": 3,\n \"a\": [{\"x\": 1}]}"),
+              HasSubstr(":2:2: a: the key stands here a second time"));
   EXPECT_THAT(error_of(std::string(100000, '[') + std::string(100000, ']')),
               HasSubstr(":1:101: nested deeper than 100 levels"));
 }
