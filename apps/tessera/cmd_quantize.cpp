@@ -100,6 +100,10 @@ std::string as_text(const flow::QuantizeReport& report) {
       "\nSQNR {} over the layers that may change; those that did take {:.4g} of their INT8 size, "
       "all layers {:.4g}\n",
       decibels(report.sqnr_db), report.changed_compression, report.compression);
+  if (report.equalized_pairs > 0)
+    text += fmt::format("{} pairs of layers equalized\n", report.equalized_pairs);
+  if (report.corrected_biases > 0)
+    text += fmt::format("biases of {} layers corrected\n", report.corrected_biases);
   if (report.accuracy) {
     text += fmt::format("top-1 {:.2f} %", 100 * report.accuracy->quantized);
     if (report.accuracy->int8)
@@ -151,7 +155,9 @@ ordered_json as_json(const flow::QuantizeReport& report) {
       {"layers", layers},
       {"sqnr_db", decibels_json(report.sqnr_db)},
       {"changed_compression", report.changed_compression},
-      {"compression", report.compression}};
+      {"compression", report.compression},
+      {"equalized_pairs", report.equalized_pairs},
+      {"corrected_biases", report.corrected_biases}};
   json["accuracy"] = nullptr;
   if (report.accuracy) {
     json["accuracy"] = {{"quantized", report.accuracy->quantized},
@@ -231,6 +237,14 @@ Command add_quantize(CLI::App& app) {
                    "Training images from which activation ranges are taken")
       ->check(at_least(1))
       ->capture_default_str();
+  command
+      ->add_option("--ranges", settings->ranges,
+                   "Ranges of activations: minmax, percentile, mse or entropy")
+      ->capture_default_str();
+  command->add_flag("--equalize", settings->equalize,
+                    "Even out the channels of layers that follow each other, first");
+  command->add_flag("--bias-correction", settings->bias_correction,
+                    "Take out of the biases what quantisation shifts on the calibration images");
   add_common_options(*command, *common, {.seed = true, .runtime = true});
   return {command, common, [=] { return run_quantize(*settings, *target, *common); }};
 }

@@ -19,6 +19,7 @@
 #include "tessera/format/strum_codec.h"
 #include "tessera/hw/read_platform.h"
 #include "tessera/nn/data/safetensors.h"
+#include "tessera/nn/quant/post_training.h"
 #include "tessera/nn/quant/strum_kernel.h"
 #include "tessera/nn/tensor/runtime.h"
 #include "tessera/nn/train/evaluate.h"
@@ -50,7 +51,10 @@ class QuantizeRun {
         unit_(unit_for(hw::load_platform(settings.hardware, hw::platform_folders()), schemes_[0])),
         network_(loaded_.graph, device_),
         model_(network_.workload(), unit_.platform),
-        kept_(kept_layers(settings.keep, network_.workload())) {
+        kept_(kept_layers(settings.keep, network_.workload())),
+        ranges_{.method = nn::parse_range_method("--ranges", settings.ranges)} {
+    if (settings.bias_correction && settings.data.empty())
+      throw UsageError("--bias-correction needs --data to measure what quantisation shifts");
     if (schemes_.size() > 1 && !settings.search)
       throw UsageError(
           fmt::format("--scheme: {} formats; allowed: one, or --search to choose among "
@@ -68,8 +72,9 @@ class QuantizeRun {
   Expected<plan::Assignment> decide_for_accuracy(const QuantizeChoices& choices);
   void calibrate();
   nn::MappedNetwork mapped(const plan::Assignment& assignment) const {
-    return {network_, assignment, unit_.platform, calibration_->ranges};
+    return {network_, assignment, unit_.platform, calibration_->ranges, ranges_};
   }
+  void correct_biases(const plan::Assignment& assignment);
   double top1(const plan::Assignment& assignment, const nn::Split& split) const;
   void measure_layers(const plan::Assignment& assignment);
   void measure_hardware();
@@ -84,6 +89,7 @@ class QuantizeRun {
   nn::Network network_;
   cost::TiledModel model_;
   std::vector<bool> kept_;
+  nn::CalibrationOptions ranges_;
   std::optional<Calibration> calibration_;
   QuantizeReport report_;
 };
@@ -105,6 +111,16 @@ void QuantizeRun::calibrate() {
   move_to(calibration_->data, device_);
   calibration_->ranges = nn::observe_ranges(
       network_, calibration_->data, calibration_->preprocessing, settings_.calibration_images);
+}
+
+void QuantizeRun::correct_biases(const plan::Assignment& assignment) {
+  const torch::NoGradGuard no_grad;
+  const nn::MappedNetwork quantized = mapped(assignment);
+  nn::BiasShiftRunner runner(quantized.kernels());
+  nn::for_each_calibration_batch(
+      calibration_->data, calibration_->preprocessing, settings_.calibration_images,
+      [&](const torch::Tensor& images) { network_.forward(images, runner); });
+  report_.corrected_biases = runner.correct(network_);
 }
 
 double QuantizeRun::top1(const plan::Assignment& assignment, const nn::Split& split) const {
@@ -223,6 +239,8 @@ void QuantizeRun::measure_hardware() {
 Expected<QuantizeReport> QuantizeRun::run() {
   const auto start = std::chrono::steady_clock::now();
   report_.scheme = format::to_string(schemes_[0]);
+  if (settings_.equalize)
+    report_.equalized_pairs = nn::equalize_layers(network_);
   if (!settings_.data.empty())
     calibrate();
   const auto assignment = decide();
@@ -247,12 +265,14 @@ Expected<QuantizeReport> QuantizeRun::run() {
     const nn::Split& test = calibration_->data.test;
     QuantizeAccuracy& accuracy = report_.accuracy.emplace();
     accuracy.images = test.size();
-    accuracy.quantized = top1(*assignment, test);
     if (settings_.baselines) {
       nn::FloatRunner exact;
       accuracy.fp32 = nn::accuracy(network_, exact, test, calibration_->preprocessing);
       accuracy.int8 = top1(uniform(kInt8), test);
     }
+    if (settings_.bias_correction)
+      correct_biases(*assignment);
+    accuracy.quantized = top1(*assignment, test);
     mapping.accuracy = {
         {.mean = report_.accuracy->quantized, .split = test.name, .images = test.size()}};
     mapping.numerics = mapped(*assignment).numerics();
@@ -273,6 +293,12 @@ void QuantizeRun::write(const std::filesystem::path& folder) {
     return folder / name;
   };
   write_packed_weights(note("packed.safetensors"));
+  if (report_.equalized_pairs > 0 || report_.corrected_biases > 0) {
+    // The mapping's codes belong to weights that have changed.
+    const std::filesystem::path changed = note("network.onnx");
+    onnx::export_onnx(network_.to_graph(), {}, changed);
+    report_.mapping.network = {.file = changed.string(), .sha256 = sha256_file(changed)};
+  }
   write_atomic(note("platform.yaml"), hw::write_platform(unit_.platform));
   write_atomic(note("mapping.json"), plan::to_json(report_.mapping).dump(1) + "\n");
   if (!calibration_)

@@ -49,6 +49,22 @@ class Quantize(unittest.TestCase):
         self.assertEqual(code, 0, err)
         self.assertEqual(json.loads(out)["totals"]["energy_pj"], found["energy_pj"])
 
+    def test_changed_weights_are_written_with_their_mapping(self):
+        found = self.run_json("--scheme", "int4/a8", "--equalize", "--out", "q")
+        self.assertGreater(found["equalized_pairs"], 0)
+        code, out, err = harness.run("cost", "q/network.onnx", "--hardware", "q/platform.yaml",
+                                     "--mapping", "q/mapping.json", "--json", cwd=self.folder)
+        self.assertEqual(code, 0, err)
+        self.assertEqual(json.loads(out)["totals"]["energy_pj"], found["energy_pj"])
+        code, out, err = harness.run("quantize", NETWORK, "--scheme", "int4/a8",
+                                     "--bias-correction", cwd=self.folder)
+        self.assertEqual(code, 2)
+        self.assertIn("--bias-correction needs --data", err)
+        code, out, err = harness.run("quantize", NETWORK, "--scheme", "int4/a8", "--ranges",
+                                     "entropi", cwd=self.folder)
+        self.assertEqual(code, 2)
+        self.assertIn("entropy", err)
+
     def test_searches_keep_their_targets(self):
         whole = self.run_json("--scheme", MIP2Q)
         exact = self.run_json("--scheme", MIP2Q, "--search", "--min-sqnr", "35")

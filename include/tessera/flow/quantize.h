@@ -34,6 +34,10 @@ struct QuantizeSettings {
   std::optional<QuantizeTarget> search;
   bool baselines = true;  // measure FP32 and INT8 on the test set, too
   std::int64_t calibration_images = 1000;
+  // With data: how ranges of activations are set, minmax, percentile, mse or entropy.
+  std::string ranges = "mse";
+  bool equalize = false;         // cross-layer equalisation, before all else
+  bool bias_correction = false;  // with data: of the decided formats
   std::uint64_t seed = 1;
   int threads = 0;
   std::string device = "cpu";
@@ -63,7 +67,9 @@ struct QuantizeReport {
   double changed_compression = 1;  // of layers that changed: stored bits against 8 a weight
   double compression = 1;          // of all layers
   std::optional<QuantizeAccuracy> accuracy;
-  double int8_energy_pj = 0;  // the whole network in INT8 on a plain PE
+  std::size_t equalized_pairs = 0;
+  std::size_t corrected_biases = 0;  // layers
+  double int8_energy_pj = 0;         // the whole network in INT8 on a plain PE
   // Of PEs built for the scheme; none without a StruM scheme or where the hardware states no PE.
   std::optional<hw::StrumSavings> static_pe;
   std::optional<hw::StrumSavings> dynamic_pe;
@@ -79,7 +85,8 @@ struct QuantizeReport {
 // scheme stands for p of 0.25, 0.5 and 0.75 and, for MIP2Q, L of 3, 5 and 7 up to its own.
 //
 // The accelerator's StruM PEs are taken to be built for the first scheme. Writes into `out`:
-// mapping.json, platform.yaml (with those PEs), packed.safetensors and, with data, model.onnx.
+// mapping.json, platform.yaml (with those PEs), packed.safetensors and, with data, model.onnx; where
+// equalisation or bias correction changed the weights, network.onnx, to which the mapping belongs.
 // Infeasible when a search's target cannot be kept. Throws UsageError, ImportError, IoError.
 Expected<QuantizeReport> quantize_network(const QuantizeSettings& settings);
 

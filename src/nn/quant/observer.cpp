@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include "tessera/core/error.h"
+#include "tessera/core/text.h"
 #include "tessera/nn/quant/quantize.h"
 
 namespace tessera::nn {
@@ -141,6 +142,53 @@ double RangeObserver::mse(double scale, std::int64_t zero_point, std::int64_t lo
   return total * scale * scale / static_cast<double>(count_);
 }
 
+double RangeObserver::divergence(double scale, std::int64_t zero_point, std::int64_t low,
+                                 std::int64_t high) const {
+  TESSERA_CHECK(count_ > 0 && scale > 0, "{} values, scale {}", count_, scale);
+  const std::int64_t zero_bin = -first_bin_;
+  const auto levels = static_cast<std::size_t>(high - low + 1);
+  std::vector<double> in_level(levels, 0);
+  std::vector<int> bins_of_level(levels, 0);
+  // Bins inside, with their level; what lies beyond goes to the first and the last of them.
+  std::vector<std::pair<double, std::size_t>> inside;
+  double below = 0;
+  double above = 0;
+  for (std::size_t i = 0; i < bins_.size(); ++i) {
+    const std::int64_t here = bins_[i] - (static_cast<std::int64_t>(i) == zero_bin ? zeros_ : 0);
+    if (here == 0)
+      continue;
+    const double center = (static_cast<double>(first_bin_ + static_cast<std::int64_t>(i)) + 0.5) *
+                          width_;
+    const double level = std::nearbyint(center / scale) + static_cast<double>(zero_point - low);
+    const auto weight = static_cast<double>(here);
+    if (level < 0) {
+      below += weight;
+    } else if (level >= static_cast<double>(levels)) {
+      above += weight;
+    } else {
+      const auto index = static_cast<std::size_t>(level);
+      inside.emplace_back(weight, index);
+      in_level[index] += weight;
+      ++bins_of_level[index];
+    }
+  }
+  if (inside.empty())
+    return below + above > 0 ? std::numeric_limits<double>::infinity() : 0;
+  double kept = 0;
+  for (const auto& [weight, level] : inside)
+    kept += weight;
+  inside.front().first += below;
+  inside.back().first += above;
+  const double total = kept + below + above;
+  double divergence = 0;
+  for (const auto& [weight, level] : inside) {
+    const double p = weight / total;
+    const double q = in_level[level] / bins_of_level[level] / kept;
+    divergence += p * std::log(p / q);
+  }
+  return divergence;
+}
+
 Tensor ObservingRunner::run(const LayerCall& call) {
   observers_.at(call.layer).add(call.x);
   return apply_layer(call.op, call.x, call.weight, call.bias);
@@ -166,7 +214,9 @@ plan::AffineCode code_for(double low, double high, int bits, bool symmetric) {
 
 // Shrinks each end of the range in turn to where the error is least. 64 positions an end, two
 // rounds: an end is found to within 1/64 of its extreme, and the error is flat there.
-plan::AffineCode least_error_code(const RangeObserver& observed, int bits, bool symmetric) {
+template <typename ErrorOf>
+plan::AffineCode least_error_code(const RangeObserver& observed, int bits, bool symmetric,
+                                  const ErrorOf& error_of) {
   constexpr int kPositions = 64;
   constexpr int kRounds = 2;
   double low = std::min(observed.min(), 0.0);
@@ -177,10 +227,6 @@ plan::AffineCode least_error_code(const RangeObserver& observed, int bits, bool 
   }
   const double extremes[2] = {low, high};
   plan::AffineCode best = code_for(low, high, bits, symmetric);
-  const auto error_of = [&](const plan::AffineCode& code) {
-    return observed.mse(static_cast<double>(code.scales[0]), code.zero_points[0], code.low,
-                        code.high);
-  };
   double least = error_of(best);
   const auto try_ends = [&](double new_low, double new_high) {
     const plan::AffineCode code = code_for(new_low, new_high, bits, symmetric);
@@ -215,9 +261,32 @@ plan::AffineCode activation_code(const RangeObserver& observed, int bits,
       return code_for(observed.percentile(1 - options.percentile),
                       observed.percentile(options.percentile), bits, symmetric);
     case RangeMethod::kMse:
-      return least_error_code(observed, bits, symmetric);
+      return least_error_code(observed, bits, symmetric, [&](const plan::AffineCode& code) {
+        return observed.mse(static_cast<double>(code.scales[0]), code.zero_points[0], code.low,
+                            code.high);
+      });
+    case RangeMethod::kEntropy:
+      return least_error_code(observed, bits, symmetric, [&](const plan::AffineCode& code) {
+        return observed.divergence(static_cast<double>(code.scales[0]), code.zero_points[0],
+                                   code.low, code.high);
+      });
   }
   TESSERA_CHECK(false, "range method {}", static_cast<int>(options.method));
+}
+
+RangeMethod parse_range_method(const std::string& option, const std::string& text) {
+  static const std::vector<std::pair<std::string, RangeMethod>> kNames = {
+      {"minmax", RangeMethod::kMinMax},
+      {"percentile", RangeMethod::kPercentile},
+      {"mse", RangeMethod::kMse},
+      {"entropy", RangeMethod::kEntropy}};
+  std::vector<std::string> known;
+  for (const auto& [name, method] : kNames) {
+    if (name == text)
+      return method;
+    known.push_back(name);
+  }
+  throw UsageError(option + ": " + unknown_name("way to set ranges", text, known));
 }
 
 }  // namespace tessera::nn

@@ -54,6 +54,7 @@ Tensor largest_magnitude(const Tensor& rows, RangeMethod method) {
 
 Tensor weight_scales(const Tensor& weight, std::int64_t high, RangeMethod method,
                      WeightGranularity granularity) {
+  TESSERA_CHECK(method != RangeMethod::kEntropy, "entropy sets ranges of activations alone");
   const torch::NoGradGuard no_grad;
   const Tensor w = weight.detach().to(torch::kFloat32).contiguous();
   const Tensor rows = granularity == WeightGranularity::kPerChannel ? w.reshape({w.size(0), -1})

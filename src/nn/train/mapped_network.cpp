@@ -51,15 +51,22 @@ std::string kernel_parameter_name(const std::string& layer, const plan::Path& pa
   return fmt::format("kernel.{}.{}.{}", layer, plan::to_string(path), index);
 }
 
+void for_each_calibration_batch(const Dataset& data, const Preprocessing& preprocessing,
+                                std::int64_t images,
+                                const std::function<void(const Tensor&)>& use) {
+  const Split part = take(data.train, images);
+  for (std::int64_t begin = 0; begin < part.size(); begin += kEvaluationBatch) {
+    const std::int64_t end = std::min(begin + kEvaluationBatch, part.size());
+    use(normalize(part.images.slice(0, begin, end), preprocessing));
+  }
+}
+
 std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset& data,
                                           const Preprocessing& preprocessing, std::int64_t images) {
   const torch::NoGradGuard no_grad;
   ObservingRunner runner(network.workload().layers.size());
-  const Split part = take(data.train, images);
-  for (std::int64_t begin = 0; begin < part.size(); begin += kEvaluationBatch) {
-    const std::int64_t end = std::min(begin + kEvaluationBatch, part.size());
-    network.forward(normalize(part.images.slice(0, begin, end), preprocessing), runner);
-  }
+  for_each_calibration_batch(data, preprocessing, images,
+                             [&](const Tensor& batch) { network.forward(batch, runner); });
   return runner.observers();
 }
 
@@ -172,9 +179,11 @@ std::optional<plan::LayerNumerics> kernel_numerics(const LayerKernel* kernel,
 }  // namespace
 
 std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
-                                         const RangeObserver& observed, torch::Device device) {
+                                         const RangeObserver& observed, torch::Device device,
+                                         const CalibrationOptions& calibration) {
   return build_kernel(
-      path, platform, device, [&](int bits) { return activation_code(observed, bits, {}); },
+      path, platform, device,
+      [&](int bits) { return activation_code(observed, bits, calibration); },
       [&] { return analog_input_range(observed); });
 }
 
@@ -250,14 +259,16 @@ std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKerne
 }
 
 MappedNetwork::MappedNetwork(const Network& start, plan::Assignment assignment,
-                             const hw::Platform& platform, std::span<const RangeObserver> ranges)
+                             const hw::Platform& platform, std::span<const RangeObserver> ranges,
+                             const CalibrationOptions& calibration)
     : assignment_(std::move(assignment)), network_(start.clone()) {
   TESSERA_CHECK(assignment_.paths.size() == network_.layers().size() &&
                     ranges.size() == assignment_.paths.size(),
                 "{} paths and {} ranges for {} layers", assignment_.paths.size(), ranges.size(),
                 network_.layers().size());
   for (std::size_t i = 0; i < assignment_.paths.size(); ++i) {
-    kernels_.push_back(make_kernel(assignment_.paths[i], platform, ranges[i], network_.device()));
+    kernels_.push_back(make_kernel(assignment_.paths[i], platform, ranges[i], network_.device(),
+                                   calibration));
   }
 }
 

@@ -19,6 +19,10 @@
 
 namespace tessera::nn {
 
+// Calls `use` with the first `images` training images, normalized, in batches as they are measured in.
+void for_each_calibration_batch(const Dataset& data, const Preprocessing& preprocessing,
+                                std::int64_t images, const std::function<void(const Tensor&)>& use);
+
 // Inputs of every layer of the float network over the first `images` training images: what ranges
 // come from.
 std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset& data,
@@ -28,7 +32,8 @@ std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset&
 // parts of a split layer run each on its own output channels; UnsupportedError when some are
 // integers of different activation widths, since a layer has one input code.
 std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
-                                         const RangeObserver& observed, torch::Device device);
+                                         const RangeObserver& observed, torch::Device device,
+                                         const CalibrationOptions& calibration = {});
 
 // The same from codes that were fixed before (a mapping read from a file).
 std::unique_ptr<LayerKernel> make_kernel(const plan::Path& path, const hw::Platform& platform,
@@ -56,7 +61,7 @@ std::vector<plan::Accuracy> measure(const Network& network, std::span<LayerKerne
 class MappedNetwork {
  public:
   MappedNetwork(const Network& start, plan::Assignment assignment, const hw::Platform& platform,
-                std::span<const RangeObserver> ranges);
+                std::span<const RangeObserver> ranges, const CalibrationOptions& calibration = {});
   // From a mapping's codes, by layer name. Throws ConfigError for a layer whose codes are missing.
   MappedNetwork(const Network& start, plan::Assignment assignment, const hw::Platform& platform,
                 const plan::Numerics& numerics);
