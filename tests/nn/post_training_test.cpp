@@ -9,7 +9,7 @@
 #include <torch/types.h>
 
 #include "tessera/core/rng.h"
-#include "tessera/ir/passes.h"
+#include "tessera/ir/verify.h"
 #include "tessera/nn/quant/quantize.h"
 
 #include "nn/layer_fixture.h"
