@@ -15,6 +15,7 @@
 
 #include "tessera/core/error.h"
 #include "tessera/core/file.h"
+#include "tessera/core/hash.h"
 #include "tessera/flow/inputs.h"
 #include "tessera/format/strum_codec.h"
 #include "tessera/hw/read_platform.h"
