@@ -145,7 +145,8 @@ TEST(EntropyRanges, KeepAllOfAFlatDistributionAndCutALongTail) {
   EXPECT_NEAR(top_of(activation_code(observed(flat), 4, entropy)), 1, 0.02);
 
   // Nearly all of an exponential lies below 8; one value lies at 100.
-  const Tensor tail = torch::cat({-torch::linspace(1e-4, 1, 100000).log(), torch::tensor({100.0F})});
+  const Tensor tail =
+      torch::cat({-torch::linspace(1e-4, 1, 100000).log(), torch::tensor({100.0F})});
   const double top = top_of(activation_code(observed(tail), 4, entropy));
   EXPECT_LT(top, 30);
   EXPECT_GT(top, 2);

@@ -85,9 +85,10 @@ struct QuantizeReport {
 // scheme stands for p of 0.25, 0.5 and 0.75 and, for MIP2Q, L of 3, 5 and 7 up to its own.
 //
 // The accelerator's StruM PEs are taken to be built for the first scheme. Writes into `out`:
-// mapping.json, platform.yaml (with those PEs), packed.safetensors and, with data, model.onnx; where
-// equalisation or bias correction changed the weights, network.onnx, to which the mapping belongs.
-// Infeasible when a search's target cannot be kept. Throws UsageError, ImportError, IoError.
+// mapping.json, platform.yaml (with those PEs), packed.safetensors and, with data, model.onnx;
+// where equalisation or bias correction changed the weights, network.onnx, to which the mapping
+// belongs. Infeasible when a search's target cannot be kept. Throws UsageError, ImportError,
+// IoError.
 Expected<QuantizeReport> quantize_network(const QuantizeSettings& settings);
 
 }  // namespace tessera::flow

@@ -157,8 +157,8 @@ double RangeObserver::divergence(double scale, std::int64_t zero_point, std::int
     const std::int64_t here = bins_[i] - (static_cast<std::int64_t>(i) == zero_bin ? zeros_ : 0);
     if (here == 0)
       continue;
-    const double center = (static_cast<double>(first_bin_ + static_cast<std::int64_t>(i)) + 0.5) *
-                          width_;
+    const double center =
+        (static_cast<double>(first_bin_ + static_cast<std::int64_t>(i)) + 0.5) * width_;
     const double level = std::nearbyint(center / scale) + static_cast<double>(zero_point - low);
     const auto weight = static_cast<double>(here);
     if (level < 0) {

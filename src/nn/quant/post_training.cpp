@@ -27,9 +27,9 @@ std::int64_t groups_of(const ir::Op& op) {
 // f(s·x) = s·f(x) for s > 0.
 bool keeps_scale(const ir::Op& op) {
   const auto* unary = std::get_if<ir::Unary>(&op);
-  return unary != nullptr && (unary->kind == ir::UnaryKind::kIdentity ||
-                              unary->kind == ir::UnaryKind::kRelu ||
-                              unary->kind == ir::UnaryKind::kLeakyRelu);
+  return unary != nullptr &&
+         (unary->kind == ir::UnaryKind::kIdentity || unary->kind == ir::UnaryKind::kRelu ||
+          unary->kind == ir::UnaryKind::kLeakyRelu);
 }
 
 std::vector<Pair> pairs_of(const ir::Graph& graph, const ir::Workload& workload) {

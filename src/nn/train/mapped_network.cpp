@@ -267,8 +267,8 @@ MappedNetwork::MappedNetwork(const Network& start, plan::Assignment assignment,
                 "{} paths and {} ranges for {} layers", assignment_.paths.size(), ranges.size(),
                 network_.layers().size());
   for (std::size_t i = 0; i < assignment_.paths.size(); ++i) {
-    kernels_.push_back(make_kernel(assignment_.paths[i], platform, ranges[i], network_.device(),
-                                   calibration));
+    kernels_.push_back(
+        make_kernel(assignment_.paths[i], platform, ranges[i], network_.device(), calibration));
   }
 }
 

@@ -13,9 +13,9 @@ namespace tessera::nn {
 // Cross-layer equalisation (Nagel et al., "Data-free quantization through weight equalization and
 // bias correction", 2019, section 4.1): where a layer's output goes through nothing or a (leaky)
 // ReLU to one other layer alone, each of its channels is divided by, and that layer's weights on it
-// multiplied by, the s that makes the largest weights of both sides equal. The function stays, up to
-// rounding. Repeated over chains until no s is off 1 by more than a thousandth, 50 times at most.
-// Returns the number of pairs. Other activations (ReLU6) and branches are left alone.
+// multiplied by, the s that makes the largest weights of both sides equal. The function stays, up
+// to rounding. Repeated over chains until no s is off 1 by more than a thousandth, 50 times at
+// most. Returns the number of pairs. Other activations (ReLU6) and branches are left alone.
 std::size_t equalize_layers(Network& network);
 
 // Bias correction (the same, section 4.2, from data): runs the float network and, on each layer's

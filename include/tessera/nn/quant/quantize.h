@@ -33,9 +33,9 @@ class RangeObserver {
   // except for zeros, which are counted apart and cost nothing.
   double mse(double scale, std::int64_t zero_point, std::int64_t low, std::int64_t high) const;
   // Kullback-Leibler divergence in nats of the values from what this code leaves of them: values
-  // beyond its ends go to the last bins inside, and each of its steps is spread evenly over the bins
-  // that it stands for (Migacz, "8-bit inference with TensorRT", 2017). Zeros do not count. Infinite
-  // where no value lies inside.
+  // beyond its ends go to the last bins inside, and each of its steps is spread evenly over the
+  // bins that it stands for (Migacz, "8-bit inference with TensorRT", 2017). Zeros do not count.
+  // Infinite where no value lies inside.
   double divergence(double scale, std::int64_t zero_point, std::int64_t low,
                     std::int64_t high) const;
 
