@@ -104,11 +104,10 @@ nn::TrainingOptions options_of(const Setup& setup) {
           .learning_rate = 1e-4};
 }
 
-// A batch, a float forward and backward pass, and SGD, all of LibTorch's.
-void stock_float(benchmark::State& state, const Setup& setup) {
+// A batch, a forward and backward pass by `runner`, and SGD, all of LibTorch's.
+void stock(benchmark::State& state, const Setup& setup, nn::LayerRunner& runner) {
   nn::Network network = setup.network.clone();
   torch::optim::SGD sgd(network.parameters(), torch::optim::SGDOptions(1e-4).momentum(0.9));
-  nn::FloatRunner runner;
   std::int64_t at = 0;
   measure(state, setup, [&] {
     const Tensor images = setup.data.train.images.slice(0, at, at + setup.batch);
@@ -119,6 +118,11 @@ void stock_float(benchmark::State& state, const Setup& setup) {
     at::cross_entropy_loss(network.forward(x, runner), labels).backward();
     sgd.step();
   });
+}
+
+void stock_float(benchmark::State& state, const Setup& setup) {
+  nn::FloatRunner runner;
+  stock(state, setup, runner);
 }
 
 // An analog layer as one writes it with stock operators: noise on weights, converters by clamp and
@@ -148,19 +152,8 @@ class StockAnalog final : public nn::LayerRunner {
 };
 
 void stock_analog(benchmark::State& state, const Setup& setup) {
-  nn::Network network = setup.network.clone();
-  torch::optim::SGD sgd(network.parameters(), torch::optim::SGDOptions(1e-4).momentum(0.9));
   StockAnalog runner;
-  std::int64_t at = 0;
-  measure(state, setup, [&] {
-    const Tensor images = setup.data.train.images.slice(0, at, at + setup.batch);
-    const Tensor labels = setup.data.train.labels.slice(0, at, at + setup.batch);
-    at = (at + setup.batch) % (setup.data.train.size() - setup.batch);
-    sgd.zero_grad();
-    const Tensor x = (images.to(torch::kFloat32) / 255 - 0.5) / 0.25;
-    at::cross_entropy_loss(network.forward(x, runner), labels).backward();
-    sgd.step();
-  });
+  stock(state, setup, runner);
 }
 
 void mapped(benchmark::State& state, const Setup& setup, const std::string& format) {
