@@ -16,6 +16,12 @@ bool is_analog(const format::NumberFormat& f) {
 
 }  // namespace
 
+bool has_analog_unit(const hw::Platform& platform) {
+  return std::any_of(platform.units.begin(), platform.units.end(), [](const hw::Unit& unit) {
+    return std::holds_alternative<hw::AnalogUnit>(unit);
+  });
+}
+
 std::vector<format::NumberFormat> digital_formats(const hw::Platform& platform) {
   std::vector<format::NumberFormat> formats;
   for (const hw::Unit& unit : platform.units) {

@@ -60,8 +60,7 @@ plan::HypervolumeReference reference_of(const MapInputs& inputs, const MapSettin
   std::vector<std::string> formats;
   for (const format::NumberFormat& format : digital_formats(inputs.platform))
     formats.push_back(format::to_string(format));
-  if (std::any_of(inputs.platform.units.begin(), inputs.platform.units.end(),
-                  [](const auto& unit) { return std::holds_alternative<hw::AnalogUnit>(unit); }))
+  if (has_analog_unit(inputs.platform))
     formats.emplace_back("analog");
   for (const std::string& format : formats) {
     const auto cost = inputs.model.evaluate(uniform_assignment(inputs.model, format));

@@ -41,12 +41,6 @@ bool is_analog(const NumberFormat& f) {
   return std::holds_alternative<format::Analog>(f);
 }
 
-bool has_analog_unit(const hw::Platform& platform) {
-  return std::any_of(platform.units.begin(), platform.units.end(), [](const hw::Unit& unit) {
-    return std::holds_alternative<hw::AnalogUnit>(unit);
-  });
-}
-
 auto is_format(NumberFormat wanted) {
   return [wanted = std::move(wanted)](const NumberFormat& f) { return f == wanted; };
 }

@@ -12,6 +12,7 @@
 
 namespace tessera::flow {
 
+bool has_analog_unit(const hw::Platform& platform);
 // Formats of the platform's digital units, and of its spatial units those with weights as wide as
 // activations, in its order, each once.
 std::vector<format::NumberFormat> digital_formats(const hw::Platform& platform);
