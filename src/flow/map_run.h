@@ -26,8 +26,9 @@ inline double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// One run of map_network(), stage after stage: map.cpp has the run and what it writes, map_search.cpp
-// the search and the training of its front, map_baselines.cpp what they are compared with.
+// One run of map_network(), stage after stage: map.cpp has the run and what it writes,
+// map_search.cpp the search and the training of its front, map_baselines.cpp what they are compared
+// with.
 class MapRun {
  public:
   MapRun(const MapSettings& settings, const MapContext& context, MapInputs inputs)
