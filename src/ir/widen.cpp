@@ -18,13 +18,79 @@ constexpr double kUnevenness = 0.5;
 void resize_shapes(Graph& graph, const WidthGroup& group, std::int64_t width) {
   for (const WidthAxis& axis : group.axes) {
     std::int64_t& size = graph.value(axis.value).shape->at(axis.axis);
-    TESSERA_CHECK(size == group.width * axis.inner, "group {}: axis {} of '{}' has {} elements",
+    const std::int64_t each = axis.outer * axis.inner;
+    TESSERA_CHECK(size == group.width * each, "group {}: axis {} of '{}' has {} elements",
                   group.name, axis.axis, graph.value(axis.value).name, size);
-    size = width * axis.inner;
+    size = width * each;
   }
   for (const NodeId id : group.depthwise) {
     auto& conv = std::get<Conv>(graph.node(id).op);
     conv.groups = conv.groups / group.width * width;
+  }
+  for (const StatedSize& stated : group.sizes) {
+    Node& node = graph.node(stated.node);
+    if (auto* reshape = std::get_if<Reshape>(&node.op)) {
+      std::int64_t& size = reshape->sizes.at(stated.index);
+      size = size / group.width * width;
+      continue;
+    }
+    const ValueId stands = node.inputs.at(1);
+    const Tensor shape = *graph.value(stands).constant;
+    const auto old = shape.values<std::int64_t>();
+    std::vector<std::int64_t> sizes(old.begin(), old.end());
+    sizes.at(stated.index) = sizes.at(stated.index) / group.width * width;
+    const Tensor changed = Tensor::from(shape.shape(), sizes);
+    if (graph.consumers(stands).size() == 1) {
+      graph.value(stands).constant = changed;
+    } else {
+      // Others state their sizes by it, too.
+      const std::string name = graph.value(stands).name + "." + node.name;
+      graph.node(stated.node).inputs[1] = graph.add_constant(name, changed);
+    }
+  }
+}
+
+// `group` after `other` has got `width` channels, where the two share an axis: heads and the width
+// of each.
+void follow(WidthGroup& group, const WidthGroup& other, std::int64_t width) {
+  for (WidthAxis& axis : group.axes) {
+    const auto shared = std::ranges::find_if(other.axes, [&](const WidthAxis& a) {
+      return a.value == axis.value && a.axis == axis.axis;
+    });
+    if (shared == other.axes.end())
+      continue;
+    const std::int64_t each = group.width * axis.inner;
+    if (shared->inner < each) {
+      axis.inner = axis.inner / other.width * width;
+      continue;
+    }
+    axis.outer = axis.outer / other.width * width;
+    // What is zeroed does not depend on which of the other's channels it is in.
+    const std::int64_t between = shared->inner / each;
+    std::vector<std::int64_t> zeroed;
+    for (const std::int64_t block : axis.zeroed) {
+      if (block / between % other.width != 0)
+        continue;
+      const std::int64_t before = block / between / other.width;
+      for (std::int64_t channel = 0; channel < width; ++channel)
+        zeroed.push_back((before * width + channel) * between + block % between);
+    }
+    axis.zeroed = std::move(zeroed);
+  }
+}
+
+// Calls change(group, width) for one after another, each as it stands after those before.
+template <typename Change>
+void one_by_one(std::span<const WidthGroup> groups, std::span<const std::int64_t> widths,
+                const Change& change) {
+  TESSERA_CHECK(groups.size() == widths.size(), "{} groups, {} widths", groups.size(),
+                widths.size());
+  std::vector<WidthGroup> current(groups.begin(), groups.end());
+  for (std::size_t i = 0; i < current.size(); ++i) {
+    TESSERA_CHECK(widths[i] > 0, "group {}: width {}", current[i].name, widths[i]);
+    change(current[i], widths[i]);
+    for (std::size_t later = i + 1; later < current.size(); ++later)
+      follow(current[later], current[i], widths[i]);
   }
 }
 
@@ -52,7 +118,8 @@ Layout layout(const Shape& shape, const WidthAxis& axis) {
     const auto size = static_cast<std::size_t>(shape[i]);
     (i < axis.axis ? l.outer : i == axis.axis ? l.channels : l.rest) *= size;
   }
-  l.channels /= static_cast<std::size_t>(axis.inner);
+  l.channels /= static_cast<std::size_t>(axis.outer * axis.inner);
+  l.outer *= static_cast<std::size_t>(axis.outer);
   l.rest *= static_cast<std::size_t>(axis.inner);
   return l;
 }
@@ -77,7 +144,7 @@ void share_out(float value, std::span<float> shares, Rng& rng) {
 Tensor widened(const Tensor& old, const WidthAxis& axis, const std::vector<std::int64_t>& sources,
                Rng rng) {
   Shape shape = old.shape();
-  shape[axis.axis] = static_cast<std::int64_t>(sources.size()) * axis.inner;
+  shape[axis.axis] = static_cast<std::int64_t>(sources.size()) * axis.outer * axis.inner;
   const Layout before = layout(old.shape(), axis);
   const Layout after = layout(shape, axis);
   const auto from = old.values<float>();
@@ -87,7 +154,9 @@ Tensor widened(const Tensor& old, const WidthAxis& axis, const std::vector<std::
   };
   if (!axis.summed) {
     for (std::size_t outer = 0; outer < after.outer; ++outer) {
-      for (std::size_t c = 0; c < after.channels; ++c) {
+      const auto block = static_cast<std::int64_t>(outer % static_cast<std::size_t>(axis.outer));
+      const bool zeroed = std::ranges::find(axis.zeroed, block) != axis.zeroed.end();
+      for (std::size_t c = 0; c < (zeroed ? before.channels : after.channels); ++c) {
         const auto source =
             from.begin() +
             static_cast<std::ptrdiff_t>(at(before, outer, static_cast<std::size_t>(sources[c]), 0));
@@ -118,13 +187,10 @@ Tensor widened(const Tensor& old, const WidthAxis& axis, const std::vector<std::
 
 Workload resized_workload(const Graph& graph, std::span<const WidthGroup> groups,
                           std::span<const std::int64_t> widths) {
-  TESSERA_CHECK(groups.size() == widths.size(), "{} groups, {} widths", groups.size(),
-                widths.size());
   Graph resized = graph;
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    TESSERA_CHECK(widths[i] > 0, "group {}: width {}", groups[i].name, widths[i]);
-    resize_shapes(resized, groups[i], widths[i]);
-  }
+  one_by_one(groups, widths, [&](const WidthGroup& group, std::int64_t width) {
+    resize_shapes(resized, group, width);
+  });
   return workload(infer_shapes(std::move(resized)));
 }
 
@@ -148,10 +214,9 @@ Graph widen(Graph graph, const WidthGroup& group, std::int64_t width, const Rng&
 
 Graph widen(Graph graph, std::span<const WidthGroup> groups, std::span<const std::int64_t> widths,
             const Rng& rng) {
-  TESSERA_CHECK(groups.size() == widths.size(), "{} groups, {} widths", groups.size(),
-                widths.size());
-  for (std::size_t i = 0; i < groups.size(); ++i)
-    graph = widen(std::move(graph), groups[i], widths[i], rng.split(groups[i].name));
+  one_by_one(groups, widths, [&](const WidthGroup& group, std::int64_t width) {
+    graph = widen(std::move(graph), group, width, rng.split(group.name));
+  });
   return graph;
 }
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Widened networks compute what they did, in LibTorch's float32.
+#include <algorithm>
+#include <stdexcept>
+
 #include <gtest/gtest.h>
 #include <torch/autograd.h>
 #include <torch/types.h>
@@ -23,8 +26,8 @@ torch::Tensor run(const ir::Graph& graph, const torch::Tensor& x) {
   return nn::Network(graph, torch::kCPU).forward(x, runner);
 }
 
-torch::Tensor random_images(ir::Shape shape, Rng rng) {
-  shape[0] = 3;
+torch::Tensor random_images(ir::Shape shape, std::int64_t batch, Rng rng) {
+  shape[0] = batch;
   torch::Tensor x = torch::empty(shape);
   auto* values = x.data_ptr<float>();
   for (std::int64_t i = 0; i < x.numel(); ++i)
@@ -33,8 +36,9 @@ torch::Tensor random_images(ir::Shape shape, Rng rng) {
 }
 
 // Relative to the range of the outputs: float32 sums of the same terms in another order.
-void expect_same_outputs(const ir::Graph& before, const ir::Graph& after, Rng rng) {
-  const torch::Tensor x = random_images(*before.value(before.inputs[0]).shape, rng);
+void expect_same_outputs(const ir::Graph& before, const ir::Graph& after, Rng rng,
+                         std::int64_t batch = 3) {
+  const torch::Tensor x = random_images(*before.value(before.inputs[0]).shape, batch, rng);
   const torch::Tensor expected = run(before, x);
   const torch::Tensor found = run(after, x);
   ASSERT_EQ(found.sizes(), expected.sizes());
@@ -157,6 +161,128 @@ TEST(WidenProperty, RandomNetworksAndWidthsKeepTheirOutputs) {
                         rng.split("images"));
   }
   EXPECT_GT(widened, 100U);
+}
+
+// Self-attention of 5 tokens of 12 features in 2 heads, 4 wide in queries and keys and 3 in values,
+// around a residual stream, with a classifier over all tokens.
+ir::Graph attention(Rng rng) {
+  ir::GraphBuilder b;
+  const auto weights = [&](const std::string& name, ir::Shape shape) {
+    std::vector<float> values(static_cast<std::size_t>(ir::element_count(shape)));
+    for (float& value : values)
+      value = static_cast<float>(0.5 * rng.normal());
+    return b.constant(name, std::move(shape), values);
+  };
+  const auto linear = [&](const std::string& name, ir::ValueId x, std::int64_t in,
+                          std::int64_t out) {
+    return b.node(name, ir::Linear{},
+                  {x, weights(name + ".w", {out, in}), weights(name + ".b", {out})});
+  };
+  const auto transpose = [](std::vector<std::int64_t> order) {
+    return ir::Generic{
+        .type = "Transpose", .opset = 17, .attributes = {{"perm", order}}, .positions = {0}};
+  };
+  const ir::Generic product{.type = "MatMul", .opset = 17, .positions = {0, 1}};
+  const ir::ValueId image = b.input("x", {1, 5, 6});
+  const ir::ValueId x = linear("embed", image, 6, 12);
+  const auto heads = [&](const std::string& name, std::int64_t width) {
+    const ir::ValueId all = linear(name, x, 12, 2 * width);
+    const ir::ValueId cut = b.node(name + ".cut", ir::Reshape{.sizes = {5, 2, width}}, {all});
+    return b.node(name + ".heads", transpose({0, 2, 1, 3}), {cut});
+  };
+  const ir::ValueId query = heads("query", 4);
+  const ir::ValueId key = b.node("key.t", transpose({0, 1, 3, 2}), {heads("key", 4)});
+  ir::ValueId scores = b.node("scores", product, {query, key});
+  scores = b.node("scale", ir::Binary{.kind = ir::BinaryKind::kMul},
+                  {scores, b.constant("half", {}, {0.5F})});
+  const ir::ValueId shares = b.node("softmax", ir::Softmax{.axis = 3}, {scores});
+  ir::ValueId y = b.node("mix", product, {shares, heads("value", 3)});
+  y = b.node("back", ir::Reshape{.sizes = {5, 6}}, {b.node("merge", transpose({0, 2, 1, 3}), {y})});
+  y = b.node("add", ir::Binary{}, {linear("project", y, 6, 12), x});
+  y = b.node("relu", ir::Unary{.kind = ir::UnaryKind::kRelu}, {linear("up", y, 12, 7)});
+  y = b.node("flat", ir::Flatten{}, {y});
+  return b.finish({linear("classify", y, 35, 3)});
+}
+
+const ir::WidthGroup& find_group(const std::vector<ir::WidthGroup>& groups,
+                                 const std::string& name) {
+  const auto found = std::ranges::find(groups, name, &ir::WidthGroup::name);
+  if (found == groups.end())
+    throw std::runtime_error("no group " + name);
+  return *found;
+}
+
+TEST(WidenAttention, HeadsAndTheirWidthsGrow) {
+  const ir::Graph graph = attention(Rng(1));
+  const auto groups = ir::width_groups(graph);
+  EXPECT_EQ(find_group(groups, "embed").kind, ir::WidthKind::kStream);
+  EXPECT_EQ(find_group(groups, "query (heads)").width, 2);
+  EXPECT_EQ(find_group(groups, "query (queries and keys)").width, 4);
+  EXPECT_EQ(find_group(groups, "value (values)").width, 3);
+  EXPECT_EQ(find_group(groups, "up").kind, ir::WidthKind::kHidden);
+  ASSERT_EQ(groups.size(), 5U);
+  for (const ir::WidthGroup& group : groups) {
+    SCOPED_TRACE(group.name);
+    for (const std::int64_t more : {1, 3})
+      expect_same_outputs(graph, ir::widen(graph, group, group.width + more, Rng(2)), Rng(3));
+  }
+  Rng rng(4);
+  const ir::Graph wide = ir::widen(graph, groups, random_widths(groups, rng), rng.split("wide"));
+  expect_same_outputs(graph, wide, Rng(3));
+  expect_same_outputs(
+      graph,
+      ir::widen(wide, ir::width_groups(wide), random_widths(ir::width_groups(wide), rng), Rng(5)),
+      Rng(3));
+}
+
+// New channels of queries and keys start with a gradient: at zero the keys learn, copies of
+// queries with them.
+TEST(WidenAttention, NewKeysAreZeroAndNewQueriesAreNot) {
+  const ir::Graph graph = attention(Rng(1));
+  const auto groups = ir::width_groups(graph);
+  const ir::WidthGroup& group = find_group(groups, "query (queries and keys)");
+  const ir::Graph wide = ir::widen(graph, group, 6, Rng(2));
+  const auto row_norm = [&](const std::string& name, std::int64_t row) {
+    const auto& value = *std::ranges::find(wide.values(), name, &ir::Value::name);
+    const auto elements = value.constant->values<float>();
+    double sum = 0;
+    for (std::int64_t i = 0; i < 12; ++i)
+      sum += std::abs(static_cast<double>(elements[static_cast<std::size_t>(row * 12 + i)]));
+    return sum;
+  };
+  for (const std::int64_t row : {4, 5, 10, 11}) {  // the new ones of both heads
+    EXPECT_EQ(row_norm("key.w", row), 0.0) << row;
+    EXPECT_GT(row_norm("query.w", row), 0.0) << row;
+  }
+  EXPECT_GT(row_norm("key.w", 6), 0.0);
+}
+
+ir::Graph test_network(const std::string& name) {
+  return ir::canonicalize(
+      onnx::import_onnx(testing::source_file("tests/networks/" + name + "/model.onnx")));
+}
+
+// One layer makes queries, keys and values: their widths are one.
+TEST(WidenAttention, AVisionTransformerKeepsItsOutputs) {
+  const ir::Graph graph = test_network("vit_dynamo");
+  const auto groups = ir::width_groups(graph);
+  EXPECT_EQ(std::ranges::count(groups, ir::WidthKind::kHeads, &ir::WidthGroup::kind), 2);
+  EXPECT_EQ(std::ranges::count(groups, ir::WidthKind::kQueryKey, &ir::WidthGroup::kind), 2);
+  EXPECT_EQ(std::ranges::count(groups, ir::WidthKind::kHidden, &ir::WidthGroup::kind), 2);
+  for (const ir::WidthGroup& group : groups) {
+    SCOPED_TRACE(group.name);
+    expect_same_outputs(graph, ir::widen(graph, group, group.width + 3, Rng(1)), Rng(2), 1);
+  }
+  Rng rng(3);
+  expect_same_outputs(graph, ir::widen(graph, groups, random_widths(groups, rng), Rng(4)), Rng(2),
+                      1);
+}
+
+TEST(WidenAttention, ALanguageModelHasItsValuesApart) {
+  const auto groups = ir::width_groups(test_network("bert_qa_dynamo"));
+  for (const ir::WidthKind kind : {ir::WidthKind::kHeads, ir::WidthKind::kQueryKey,
+                                   ir::WidthKind::kValue, ir::WidthKind::kHidden})
+    EXPECT_EQ(std::ranges::count(groups, kind, &ir::WidthGroup::kind), 2) << ir::name(kind);
 }
 
 class SharedNetworks : public ::testing::TestWithParam<const char*> {};

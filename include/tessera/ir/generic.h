@@ -46,6 +46,9 @@ int form_since(std::string_view type, int opset);
 
 // Whether `type` of `domain` is an operator that Generic can hold.
 bool is_generic(std::string_view domain, std::string_view type);
+// Whether each element of its one output is computed from those at the same place of its inputs, in
+// NumPy's broadcasting.
+bool is_pointwise(const Generic& op);
 // Names of all of them, "Type" or "domain.Type", sorted.
 std::vector<std::string> generic_operators();
 

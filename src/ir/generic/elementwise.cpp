@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "rule.h"
 
 namespace tessera::ir {
@@ -198,6 +200,13 @@ constexpr GenericRule kRules[] = {
 
 std::span<const GenericRule> elementwise_rules() {
   return kRules;
+}
+
+bool is_pointwise(const Generic& op) {
+  return std::ranges::any_of(kRules, [&](const GenericRule& rule) {
+    return rule.type == op.type && rule.domain == op.domain && rule.max_outputs == 1 &&
+           (rule.keeps_batch == always || rule.keeps_batch == aligned_batch);
+  });
 }
 
 }  // namespace tessera::ir

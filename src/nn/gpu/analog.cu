@@ -14,7 +14,6 @@ void normal(float* out, std::int64_t n, Draw draw, Stream stream) {
   });
 }
 
-
 void dac(const float* x, float* y, std::int64_t n, const float* range, int levels, Factor strength,
          Stream stream) {
   for_each(n, stream, [=] __device__(std::uint32_t i) {

@@ -31,7 +31,6 @@ void load_batch(const std::uint8_t* images, const std::int64_t* all_labels, Imag
   });
 }
 
-
 namespace {
 
 // Kernel arguments hold at most 4 KiB on older drivers.
