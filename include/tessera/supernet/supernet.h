@@ -62,6 +62,12 @@ class Supernet {
   // x: [N, ...]. Logits of all models, [models · N, classes], model by model.
   nn::Tensor forward_models(const nn::Tensor& x);
 
+  // Where every path is an integer kernel, any number of models of any choice: what tells paths of
+  // a layer apart is then a handful of numbers, which choose_codes() writes to the device.
+  bool can_run_by_codes(const std::vector<std::vector<double>>& strength) const;
+  void choose_codes(const std::vector<Choice>& choices);
+  nn::Tensor forward_codes(const nn::Tensor& x, std::int64_t model);
+
   const Space* space_;
   nn::Network network_;
   std::vector<std::vector<std::unique_ptr<nn::LayerKernel>>>
@@ -69,6 +75,7 @@ class Supernet {
   nn::Tensor noise_seed_;  // of training noise; steps recorded on a GPU read it
   nn::Tensor model_of_;    // int64 [layer, path], on the network's device
   nn::Tensor path_of_;     // int64 [layer, model]
+  nn::Tensor codes_;       // [model, layer, 4], IntegerKernel::training_codes()
 };
 
 }  // namespace tessera::supernet

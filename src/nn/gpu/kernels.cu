@@ -128,7 +128,8 @@ void fake_quantize(const float* x, float* y, std::int64_t n, const Codes& codes,
   const auto row = static_cast<std::uint32_t>(n / codes.rows);
   for_each(n, stream, [=] __device__(std::uint32_t i) {
     const float scale = codes.scales != nullptr ? codes.scales[i / row] : codes.scale;
-    const float q = rintf(clamp_to(x[i] / scale, codes.low, codes.high)) * scale;
+    const float q =
+        rintf(clamp_to(x[i] / scale, value_of(codes.low), value_of(codes.high))) * scale;
     y[i] = blend(x[i], q, value_of(strength));
   });
 }
@@ -139,7 +140,7 @@ void fake_quantize_backward(const float* g, const float* x, float* gx, std::int6
   for_each(n, stream, [=] __device__(std::uint32_t i) {
     const float scale = codes.scales != nullptr ? codes.scales[i / row] : codes.scale;
     const float v = x[i] / scale;
-    const bool inside = v >= codes.low - 0.5F && v <= codes.high + 0.5F;
+    const bool inside = v >= value_of(codes.low) - 0.5F && v <= value_of(codes.high) + 0.5F;
     gx[i] = inside ? g[i] : g[i] * (1 - value_of(strength));
   });
 }
@@ -169,8 +170,9 @@ __global__ void best_scale_kernel(const float* w, std::uint32_t rows, std::uint3
   for (std::uint32_t r = threadIdx.x; r < rows; r += blockDim.x)
     layer = fmaxf(layer, largest[r]);
   layer = block_max(layer);
-  const float floor = fmaxf(layer / search.high * search.smallest, search.least);
-  const float widest = fmaxf(largest[blockIdx.x] / search.high, floor);
+  const float high = value_of(search.high);
+  const float floor = fmaxf(layer / high * search.smallest, search.least);
+  const float widest = fmaxf(largest[blockIdx.x] / high, floor);
 
   float errors[kMaxScaleCandidates] = {};
   const float* row = w + static_cast<std::size_t>(blockIdx.x) * k;
@@ -178,7 +180,7 @@ __global__ void best_scale_kernel(const float* w, std::uint32_t rows, std::uint3
     for (int c = 0; c < kMaxScaleCandidates; ++c) {
       const float scale = widest * (1 - search.step * static_cast<float>(c));
       const float v = row[j] / scale;
-      const float e = v - rintf(clamp_to(v, -search.high, search.high));
+      const float e = v - rintf(clamp_to(v, -high, high));
       errors[c] += e * e * scale * scale;
     }
   }
