@@ -95,7 +95,8 @@ TEST(QuantizeSpace, ASqnrIsKeptAtTheLeastEnergy) {
     EXPECT_TRUE(kept(sum));
     EXPECT_NEAR(found->energy_pj, sum.energy_pj, 1e-9 * sum.energy_pj);
     EXPECT_NEAR(sum.energy_pj,
-                *least(choices, [](const Sum& s) { return s.energy_pj; }, kept),
+                *least(
+                    choices, [](const Sum& s) { return s.energy_pj; }, kept),
                 1e-9 * sum.energy_pj);
   }
 }
@@ -109,8 +110,8 @@ TEST(QuantizeSpace, AnEnergyIsKeptWithTheLeastNoise) {
     const double int8_pj = sum_of(choices, std::vector<std::size_t>(5, 0)).energy_pj;
     const double budget = int8_pj * rng.uniform(0.5, 1.1);
     const auto kept = [&](const Sum& sum) { return sum.energy_pj <= budget; };
-    const auto expected =
-        least(choices, [](const Sum& s) { return s.relative_noise; }, kept);
+    const auto expected = least(
+        choices, [](const Sum& s) { return s.relative_noise; }, kept);
     const auto found = choose_for_energy(choices, budget);
     ASSERT_EQ(found.has_value(), expected.has_value());
     if (!found) {

@@ -88,8 +88,8 @@ TEST(Curvature, TracesAreThoseOfTheHessian) {
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     const double trace = blocks[i][i].diagonal().sum().item<double>();
     // Variance of v·Hv over random signs: twice what is off the diagonal, and all other layers'.
-    double variance = 2 * (blocks[i][i].square().sum() - blocks[i][i].diagonal().square().sum())
-                              .item<double>();
+    double variance =
+        2 * (blocks[i][i].square().sum() - blocks[i][i].diagonal().square().sum()).item<double>();
     for (std::size_t k = 0; k < blocks.size(); ++k) {
       if (k != i)
         variance += blocks[i][k].square().sum().item<double>();

@@ -34,8 +34,7 @@ class StrumMasks : public ::testing::Test {
   }
 
   test::SmallProblem small_;
-  hw::Platform flexnn_ =
-      hw::load_platform("flexnn", {testing::source_file("configs/hardware")});
+  hw::Platform flexnn_ = hw::load_platform("flexnn", {testing::source_file("configs/hardware")});
 };
 
 bool same(const std::vector<nn::Tensor>& a, const std::vector<nn::Tensor>& b) {
