@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/nn/quant/strum_kernel.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 #include <vector>
@@ -36,7 +37,20 @@ std::span<const T> elements(const Tensor& tensor) {
 Tensor strum_codes(const Tensor& weight) {
   const torch::NoGradGuard no_grad;
   const Tensor on_cpu = weight.detach().cpu();
-  return quantize(on_cpu, strum_base_code(on_cpu)).to(torch::kInt8).contiguous();
+  const plan::AffineCode code = strum_base_code(on_cpu);
+  Tensor codes = torch::empty(on_cpu.sizes(), torch::kInt8);
+  // Some output channels at a time: on the way to int8 stand several copies in 32 bits.
+  constexpr std::int64_t kWeightsAtOnce = 1 << 17;
+  const std::int64_t channels = on_cpu.size(0);
+  const std::int64_t step = std::max<std::int64_t>(kWeightsAtOnce * channels / on_cpu.numel(), 1);
+  for (std::int64_t begin = 0; begin < channels; begin += step) {
+    const std::int64_t end = std::min(begin + step, channels);
+    plan::AffineCode part = code;
+    part.scales = {code.scales.begin() + begin, code.scales.begin() + end};
+    part.zero_points = {code.zero_points.begin() + begin, code.zero_points.begin() + end};
+    codes.slice(0, begin, end).copy_(quantize(on_cpu.slice(0, begin, end), part));
+  }
+  return codes;
 }
 
 format::PackedWeights strum_pack(const Tensor& weight, const format::Strum& scheme) {
