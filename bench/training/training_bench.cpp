@@ -159,8 +159,8 @@ void stock_analog(benchmark::State& state, const Setup& setup) {
 void mapped(benchmark::State& state, const Setup& setup, const std::string& format) {
   nn::MappedNetwork network(setup.network, flow::uniform_assignment(setup.model, format),
                             setup.platform, setup.ranges);
-  nn::Trainer trainer(network.parameters(), setup.data, setup.preprocessing, options_of(setup),
-                      Rng(1), nullptr);
+  nn::Trainer trainer(network.trained(), setup.data, setup.preprocessing, options_of(setup), Rng(1),
+                      nullptr);
   measure(state, setup, [&] { network.train_step(trainer, Rng(2)); });
 }
 
@@ -168,7 +168,7 @@ void mapped(benchmark::State& state, const Setup& setup, const std::string& form
 void fair(benchmark::State& state, const Setup& setup) {
   const supernet::Space space = flow::make_space(setup.model, "fp16,int8,int4/a8,analog");
   supernet::Supernet net(setup.network, space, setup.platform, setup.ranges);
-  nn::Trainer trainer(net.parameters(), setup.data, setup.preprocessing, options_of(setup), Rng(1),
+  nn::Trainer trainer(net.trained(), setup.data, setup.preprocessing, options_of(setup), Rng(1),
                       nullptr);
   const std::vector<std::size_t> counts(space.size(), space.front().size());
   const std::vector<std::vector<double>> strength(space.size(),

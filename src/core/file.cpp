@@ -2,6 +2,7 @@
 #include "tessera/core/file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -46,12 +47,17 @@ Container read_all(const fs::path& path) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0)
     fail(path, "read", errno);
+  constexpr std::size_t kPiece = 65536;
+  // All at once where the size is known, since a network's file is large.
+  struct stat status {};
+  const bool sized = ::fstat(file.get(), &status) == 0 && status.st_size > 0;
   Container content;
+  content.resize((sized ? static_cast<std::size_t>(status.st_size) : kPiece) + kPiece);
   std::size_t used = 0;
   for (;;) {
     // Grown as it is read: a pipe or /proc file tells no size beforehand.
-    if (content.size() - used < 65536)
-      content.resize(std::max<std::size_t>(131072, content.size() * 2));
+    if (content.size() - used < kPiece)
+      content.resize(content.size() * 2);
     const ssize_t got = ::read(file.get(), content.data() + used, content.size() - used);
     if (got < 0 && errno == EINTR)
       continue;

@@ -28,6 +28,7 @@ nn::TrainingOptions training_options(const MapSettings& settings, std::int64_t s
           .batch = settings.batch,
           .learning_rate = rate,
           .weight_clip = settings.weight_clip,
+          .mask_steps = settings.mask_steps,
           .distillation = settings.distillation};
 }
 
@@ -142,7 +143,7 @@ nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwo
                                         double work) {
   progress_.start_phase(phase, work);
   const Rng rng = rng_.split(name);
-  nn::Trainer trainer(mapped.parameters(), inputs_.data, inputs_.preprocessing,
+  nn::Trainer trainer(mapped.trained(), inputs_.data, inputs_.preprocessing,
                       training_options(settings_, steps, rate), rng.split("data"), &network_);
   nlohmann::json losses = nlohmann::json::array();  // [step, loss], kept with the state
   if (const auto checkpoint = folder_.load(name)) {

@@ -47,7 +47,9 @@ class QuantizeRun {
   explicit QuantizeRun(const QuantizeSettings& settings)
       : settings_(settings),
         schemes_(parse_schemes(settings.scheme)),
-        device_(nn::set_up_torch({.threads = settings.threads, .device = settings.device})),
+        device_(nn::set_up_torch({.threads = settings.threads,
+                                  .device = settings.device,
+                                  .keep_freed_memory = !settings.data.empty()})),
         loaded_(load_network(settings.network)),
         unit_(unit_for(hw::load_platform(settings.hardware, hw::platform_folders()), schemes_[0])),
         network_(loaded_.graph, device_),

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include <torch/types.h>
 
@@ -45,15 +46,17 @@ torch::Tensor weights_in_int8_codes(const torch::Tensor& weight, const plan::Aff
 WeightNoise weight_noise(const torch::Tensor& weight, const format::NumberFormat& format) {
   const torch::NoGradGuard no_grad;
   const torch::Tensor w = weight.detach().cpu();
-  const plan::AffineCode base = nn::strum_base_code(w);
   if (const auto* strum = std::get_if<format::Strum>(&format)) {
     // All in integers: of large layers, floating-point copies would take more than the weights.
-    const torch::Tensor int8 = nn::quantize(w, base).to(torch::kInt8).contiguous();
-    const format::StrumNoise noise =
-        format::strum_noise({int8.data_ptr<std::int8_t>(), static_cast<std::size_t>(int8.numel())},
-                            format::strum_decode(nn::strum_pack(w, *strum)));
+    const torch::Tensor int8 = nn::strum_codes(w);
+    const std::span<const std::int8_t> base_codes(int8.data_ptr<std::int8_t>(),
+                                                  static_cast<std::size_t>(int8.numel()));
+    const format::StrumNoise noise = format::strum_noise(
+        base_codes,
+        format::strum_decode(format::strum_encode(base_codes, nn::weight_shape(int8), *strum)));
     return {.signal = static_cast<double>(noise.signal), .noise = static_cast<double>(noise.noise)};
   }
+  const plan::AffineCode base = nn::strum_base_code(w);
   const torch::Tensor codes = nn::quantize(w, base).to(torch::kFloat64);
   const torch::Tensor error = codes - weights_in_int8_codes(w, base, format);
   WeightNoise noise{.signal = codes.square().sum().item<double>(),

@@ -27,6 +27,7 @@ nn::TrainingOptions training_options(const MapSettings& s) {
           .batch = s.batch,
           .learning_rate = s.learning_rate,
           .weight_clip = s.weight_clip,
+          .mask_steps = s.mask_steps,
           .distillation = s.distillation};
 }
 

@@ -69,6 +69,9 @@ const config::Schema<MapSettings>& map_schema() {
           optional("weight-clip", &S::weight_clip, number(kNotNegative),
                    "Largest weight that training leaves, in units of the root mean square of its "
                    "output channel; 0: no bound."),
+          optional("mask-steps", &S::mask_steps, integer<std::int64_t>({.min = 1}),
+                   "Training steps over which StruM layers keep their masks; 1: masks follow the "
+                   "weights at every step."),
           optional("fair-steps", &S::fair_steps, integer<std::int64_t>({.min = 0}),
                    "MPS phase 1: strict-fair steps at low strength."),
           optional("ramp-steps", &S::ramp_steps, integer<std::int64_t>({.min = 0}),

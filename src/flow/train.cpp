@@ -67,7 +67,7 @@ TrainResult train_network(const TrainSettings& settings) {
   nn::Network network(start, device);
 
   const std::int64_t steps = settings.epochs * (data.train.size() / settings.batch);
-  nn::Trainer trainer(network.parameters(), data, preprocessing,
+  nn::Trainer trainer({network.parameters()}, data, preprocessing,
                       {.steps = steps,
                        .batch = settings.batch,
                        .learning_rate = settings.learning_rate,

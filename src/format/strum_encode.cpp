@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstring>
 
 #include "tessera/core/error.h"
 #include "tessera/format/strum_codec.h"
@@ -38,10 +39,22 @@ KeyTable error_keys(const LowTable& table) {
   return keys;
 }
 
+// Also of up to 15 codes behind the weights.
 void look_up(const KeyTable& table, const Codes& codes, int weights, detail::Keys& keys) {
-  for (int i = 0; i < weights; ++i) {
-    const auto at = static_cast<std::size_t>(i);
-    keys[at] = table[index_of(codes[at])];
+  // Sixteen keys are put together in registers: a processor waits long for bytes that were stored
+  // one by one and are loaded as one vector.
+  typedef std::uint64_t Sixteen __attribute__((vector_size(16)));
+  const auto eight = [&](std::size_t first) {
+    std::uint64_t bits = 0;
+    for (std::size_t i = 0; i < 8; ++i) {
+      const auto key = static_cast<std::uint8_t>(table[index_of(codes[first + i])]);
+      bits |= static_cast<std::uint64_t>(key) << (8 * i);
+    }
+    return bits;
+  };
+  for (std::size_t i = 0; i < static_cast<std::size_t>(weights); i += 16) {
+    const Sixteen both = {eight(i), eight(i + 8)};
+    std::memcpy(keys.data() + i, &both, sizeof(both));
   }
 }
 
@@ -53,18 +66,23 @@ struct Shifted {
 
 class Encoder {
  public:
-  Encoder(std::span<const std::int8_t> codes, const WeightShape& shape, const Strum& scheme)
+  // An empty mask: the scheme's.
+  Encoder(std::span<const std::int8_t> codes, std::span<const std::uint8_t> mask,
+          const WeightShape& shape, const Strum& scheme)
       : codes_(codes),
+        mask_(mask),
         shape_(shape),
         scheme_(scheme),
         blocks_(scheme, shape),
         range_(detail::shift_range(scheme.low)),
         q_(low_code_bits(scheme.low)),
-        by_magnitude_(mask_of(scheme.low) == LowMask::kMagnitude) {
+        whole_block_(scheme.block_rows * scheme.block_columns),
+        whole_lows_(low_count(scheme, whole_block_)),
+        one_low_set_(!mask.empty() || mask_of(scheme.low) == LowMask::kMagnitude) {
     const KeyTable magnitudes = magnitude_keys();
     for (int s = range_.first; s <= range_.last; ++s) {
       const LowTable low = detail::low_table(scheme.low, s);
-      shifted_.push_back({low, by_magnitude_ ? magnitudes : error_keys(low)});
+      shifted_.push_back({low, one_low_set_ ? magnitudes : error_keys(low)});
     }
     const auto* dliq = std::get_if<Dliq>(&scheme.low);
     per_block_ = dliq != nullptr && dliq->grid == Dliq::Grid::kBlock;
@@ -75,16 +93,16 @@ class Encoder {
     if (!per_block_)
       packed.layer_shift = layer_shift();
     detail::BitWriter out(packed_bits(scheme_, shape_));
-    Codes codes;
+    Codes codes{};
     detail::Keys keys{};
     detail::LowFlags flags;
     blocks_.for_each([&](const Block& block) {
       blocks_.gather(codes_.data(), block, codes);
       int shift = packed.layer_shift;
       if (per_block_)
-        shift = block_shift(codes, block.weights(), keys, flags);
+        shift = block_shift(block, codes, keys, flags);
       else
-        select(shift, codes, block.weights(), keys, flags);
+        select(shift, block, codes, keys, flags);
       write(block, shift, codes, flags, out);
     });
     packed.bits = std::move(out).finish();
@@ -96,23 +114,29 @@ class Encoder {
     return shifted_[static_cast<std::size_t>(shift - range_.first)];
   }
 
-  void select(int shift, const Codes& codes, int weights, detail::Keys& keys,
+  int lows_of(int weights) const {
+    return weights == whole_block_ ? whole_lows_ : low_count(scheme_, weights);
+  }
+
+  void select(int shift, const Block& block, const Codes& codes, detail::Keys& keys,
               detail::LowFlags& flags) const {
+    const int weights = block.weights();
+    if (!mask_.empty()) {
+      blocks_.gather(mask_.data(), block, flags);
+      const auto low = std::count(flags.begin(), flags.begin() + weights, std::uint8_t{1});
+      TESSERA_CHECK(low == lows_of(weights), "{} low weights in a block of {}", low, weights);
+      return;
+    }
     look_up(at_shift(shift).keys, codes, weights, keys);
-    detail::select_low(keys, weights, low_count(scheme_, weights), flags);
+    detail::select_low(keys, weights, lows_of(weights), flags);
   }
 
   std::int64_t squared_error(int shift, const Codes& codes, int weights, const detail::Keys& keys,
                              const detail::LowFlags& flags) const {
-    std::int32_t sum = 0;  // at most 256 · 128²
+    if (!one_low_set_)  // the keys are the errors
+      return detail::low_square_sum(keys, flags, weights);
+    std::int32_t sum = 0;
     const auto count = static_cast<std::size_t>(weights);
-    if (!by_magnitude_) {  // the keys are the errors
-      for (std::size_t i = 0; i < count; ++i) {
-        const int error = keys[i] + detail::kKeyOffset;
-        sum += flags[i] * error * error;
-      }
-      return sum;
-    }
     const LowTable& low = at_shift(shift).low;
     for (std::size_t i = 0; i < count; ++i)
       sum += flags[i] * low.square[index_of(codes[i])];
@@ -120,14 +144,15 @@ class Encoder {
   }
 
   // The least shift of least squared error, and its low set.
-  int block_shift(const Codes& codes, int weights, detail::Keys& keys,
+  int block_shift(const Block& block, const Codes& codes, detail::Keys& keys,
                   detail::LowFlags& flags) const {
+    const int weights = block.weights();
     int best = range_.first;
     std::int64_t least = INT64_MAX;
     detail::LowFlags tried;
     for (int s = range_.first; s <= range_.last && least > 0; ++s) {
-      if (!by_magnitude_ || s == range_.first)
-        select(s, codes, weights, keys, tried);
+      if (!one_low_set_ || s == range_.first)
+        select(s, block, codes, keys, tried);
       const std::int64_t error = squared_error(s, codes, weights, keys, tried);
       if (error < least) {
         least = error;
@@ -141,18 +166,18 @@ class Encoder {
   int layer_shift() const {
     if (range_.first == range_.last)
       return range_.first;
-    return by_magnitude_ ? shift_of_magnitudes() : shift_of_errors();
+    return one_low_set_ ? shift_of_magnitudes() : shift_of_errors();
   }
 
   // The low set does not depend on the shift: how often each code is low says all.
   int shift_of_magnitudes() const {
     std::array<std::int64_t, 256> count{};
-    Codes codes;
+    Codes codes{};
     detail::Keys keys{};
     detail::LowFlags flags;
     blocks_.for_each([&](const Block& block) {
       blocks_.gather(codes_.data(), block, codes);
-      select(range_.first, codes, block.weights(), keys, flags);
+      select(range_.first, block, codes, keys, flags);
       for (int i = 0; i < block.weights(); ++i) {
         const auto at = static_cast<std::size_t>(i);
         count[index_of(codes[at])] += flags[at];
@@ -200,7 +225,7 @@ class Encoder {
 
   // Squared error of every `stride`-th block; something above `limit` where it exceeds that.
   std::int64_t error_of_shift(int shift, int stride, std::int64_t limit) const {
-    Codes codes;
+    Codes codes{};
     detail::Keys keys{};
     detail::LowFlags flags;
     std::int64_t error = 0;
@@ -212,7 +237,7 @@ class Encoder {
         return;
       skip = stride - 1;
       blocks_.gather(codes_.data(), block, codes);
-      select(shift, codes, block.weights(), keys, flags);
+      select(shift, block, codes, keys, flags);
       error += squared_error(shift, codes, block.weights(), keys, flags);
     });
     return error;
@@ -283,12 +308,15 @@ class Encoder {
   }
 
   std::span<const std::int8_t> codes_;
+  std::span<const std::uint8_t> mask_;
   WeightShape shape_;
   Strum scheme_;
   Blocks blocks_;
   detail::ShiftRange range_;
   int q_;
-  bool by_magnitude_;
+  int whole_block_;  // weights, and low ones among them: nearly all blocks are whole
+  int whole_lows_;
+  bool one_low_set_;  // under every shift
   bool per_block_ = false;
   std::vector<Shifted> shifted_;  // one for each shift of the range
 };
@@ -299,7 +327,16 @@ PackedWeights strum_encode(std::span<const std::int8_t> codes, const WeightShape
                            const Strum& scheme) {
   TESSERA_CHECK(static_cast<std::int64_t>(codes.size()) == shape.count(), "{} codes for {} weights",
                 codes.size(), shape.count());
-  return Encoder(codes, shape, scheme).run();
+  return Encoder(codes, {}, shape, scheme).run();
+}
+
+PackedWeights strum_encode_masked(std::span<const std::int8_t> codes,
+                                  std::span<const std::uint8_t> low_mask, const WeightShape& shape,
+                                  const Strum& scheme) {
+  TESSERA_CHECK(
+      static_cast<std::int64_t>(codes.size()) == shape.count() && low_mask.size() == codes.size(),
+      "{} codes and a mask of {} for {} weights", codes.size(), low_mask.size(), shape.count());
+  return Encoder(codes, low_mask, shape, scheme).run();
 }
 
 }  // namespace tessera::format

@@ -2,6 +2,7 @@
 #include "strum_select.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace tessera::format::detail {
@@ -11,6 +12,9 @@ namespace {
 // Sixteen keys at a time, in the vector registers that every x86-64 and AArch64 has.
 constexpr int kLanes = 16;
 typedef std::int8_t Lanes __attribute__((vector_size(kLanes)));
+typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
+typedef std::uint16_t Halves __attribute__((vector_size(kLanes)));
+typedef std::uint32_t Words __attribute__((vector_size(kLanes)));
 
 // Lane i of the load from kBehind[kLanes - j] is -1 where i > j: "stands behind lane j".
 constexpr auto kBehind = [] {
@@ -74,6 +78,23 @@ void select_low(Keys& keys, int weights, int low, LowFlags& flags) {
   } else {
     select<kLargestStrumBlock / kLanes>(keys, weights, low, flags);
   }
+}
+
+std::int32_t low_square_sum(const Keys& keys, const LowFlags& flags, int weights) {
+  Words sums{};
+  // Whole groups, whose flags are 0 beyond the weights.
+  for (int first = 0; first < weights; first += kLanes) {
+    Bytes value;
+    Bytes flag;
+    std::memcpy(&value, keys.data() + first, sizeof(value));
+    std::memcpy(&flag, flags.data() + first, sizeof(flag));
+    const auto low = std::bit_cast<Halves>((value + std::uint8_t{kKeyOffset}) & -flag);
+    const Halves even = low & 0xFF;
+    const Halves odd = low >> 8;
+    const auto squares = std::bit_cast<Words>(even * even + odd * odd);  // each at most 2 · 128²
+    sums += (squares & 0xFFFF) + (squares >> 16);
+  }
+  return static_cast<std::int32_t>(sums[0] + sums[1] + sums[2] + sums[3]);
 }
 
 }  // namespace tessera::format::detail

@@ -18,4 +18,8 @@ using LowFlags = std::array<std::uint8_t, kLargestStrumBlock>;
 // block's weights. REQUIRES: 0 ≤ low ≤ weights ≤ kLargestStrumBlock.
 void select_low(Keys& keys, int weights, int low, LowFlags& flags);
 
+// Sum of the squares of key + kKeyOffset, at most 128, over the low weights, as select_low() flags
+// them.
+std::int32_t low_square_sum(const Keys& keys, const LowFlags& flags, int weights);
+
 }  // namespace tessera::format::detail

@@ -45,7 +45,7 @@ std::string identity(const Problem& problem, const SharedWeightsOptions& options
     }
   }
   const nn::TrainingOptions& t = options.training;
-  hash.add(t.steps).add(t.batch).add(options.models);
+  hash.add(t.steps).add(t.batch).add(options.models).add(t.mask_steps);
   hash.add(fmt::format("{:a} {:a}", t.learning_rate, t.distillation));
   hash.add(fmt::format("{:x}", Rng(problem.rng).next_u64()));
   return hash.hex();
@@ -58,7 +58,7 @@ class SharedWeights final : public AccuracyModel {
         options_(options),
         images_(nn::take(problem.data.validation, options.images)),
         net_(problem.network, problem.space, problem.model.platform(), problem.ranges),
-        trainer_(net_.parameters(), problem.data, problem.preprocessing, options.training,
+        trainer_(net_.trained(), problem.data, problem.preprocessing, options.training,
                  problem.rng.split("shared weights").split("data"), &problem.network),
         uniform_(uniform_choices(problem.space)) {
     TESSERA_CHECK(options.models >= 2, "{} models a step", options.models);
@@ -207,8 +207,8 @@ class ShortTraining final : public AccuracyModel {
                              problem_.model.platform(), problem_.ranges);
     // The same batches for every candidate.
     const Rng rng = problem_.rng.split("short training");
-    nn::Trainer trainer(mapped.parameters(), problem_.data, problem_.preprocessing,
-                        options_.training, rng.split("data"), &problem_.network);
+    nn::Trainer trainer(mapped.trained(), problem_.data, problem_.preprocessing, options_.training,
+                        rng.split("data"), &problem_.network);
     mapped.train(trainer, rng, [](const nn::Trainer&, const nn::Tensor&) { return true; });
     samples_ += options_.training.steps * options_.training.batch;
     nn::ChipPlan plan = problem_.evaluation.chips;

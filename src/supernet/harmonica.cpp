@@ -129,7 +129,7 @@ class HarmonicaRun {
       weights.push_back(layer.weight);
       squares.push_back(torch::zeros_like(layer.weight.detach()));
     }
-    nn::Trainer trainer(weights, problem_.data, problem_.preprocessing, training,
+    nn::Trainer trainer({weights}, problem_.data, problem_.preprocessing, training,
                         problem_.rng.split("sensitivity"), nullptr);
     nn::FloatRunner runner;
     while (!trainer.done()) {
@@ -172,7 +172,7 @@ class HarmonicaRun {
     nn::MappedNetwork mapped(start, *assignment, problem_.model.platform(), problem_.ranges);
     nn::TrainingOptions training = options_.training;
     training.steps = steps_of_turn();
-    nn::Trainer trainer(mapped.parameters(), problem_.data, problem_.preprocessing, training,
+    nn::Trainer trainer(mapped.trained(), problem_.data, problem_.preprocessing, training,
                         rng.split("data"), &problem_.network);
     const std::string phase = "training";
     if (const auto checkpoint = members_.training(phase))

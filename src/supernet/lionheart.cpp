@@ -172,7 +172,7 @@ class LionheartRun {
     const auto layers_left = static_cast<std::int64_t>(order_.size() - position_);
     training.steps = (options_.steps - steps_) / layers_left;
     const Rng rng = problem_.rng.split("layer").split(position_);
-    nn::Trainer trainer(mapped.parameters(), problem_.data, problem_.preprocessing, training,
+    nn::Trainer trainer(mapped.trained(), problem_.data, problem_.preprocessing, training,
                         rng.split("data"), &problem_.network);
     restore_attempt(trainer, choice, cost->totals);
     while (!attempt_.stopped && attempt_.evaluated < options_.evaluations) {

@@ -45,7 +45,7 @@ class MpsRun {
         observer_(observer),
         net_(problem.network, problem.space, problem.model.platform(), problem.ranges),
         selection_(problem.space),
-        trainer_(net_.parameters(), problem.data, problem.preprocessing, training_options(options),
+        trainer_(net_.trained(), problem.data, problem.preprocessing, training_options(options),
                  problem.rng.split("train"), &problem.network) {
     for (const auto& paths : problem.space)
       counts_.push_back(paths.size());

@@ -92,7 +92,21 @@ class SharedNetwork {
     return all;
   }
 
-  void prepare_training(const Rng& rng) {
+  // The same with the kernels' buffers, for a trainer.
+  nn::Trained trained() const {
+    nn::Trained all{.parameters = parameters()};
+    for (const SharedLayer& layer : layers_) {
+      for (const auto& kernel : layer.kernels) {
+        if (kernel == nullptr)
+          continue;
+        for (const nn::Tensor& buffer : kernel->buffers())
+          all.buffers.push_back(buffer);
+      }
+    }
+    return all;
+  }
+
+  void prepare_training(const Rng& rng, bool refresh_masks) {
     nn::NoiseStream::set_seed(noise_seed_, rng);
     std::uint64_t key = 0;
     for (const SharedLayer& layer : layers_) {
@@ -103,6 +117,8 @@ class SharedNetwork {
         kernel->set_training(true);
         kernel->set_strength(1);
         kernel->set_noise(nn::NoiseStream(noise_seed_, key));
+        if (refresh_masks)
+          kernel->refresh_mask();
       }
     }
   }
@@ -299,12 +315,11 @@ class OdimoRun {
            std::pow(options_.final_temperature / options_.temperature, progress);
   }
 
-  nn::Trainer trainer(std::vector<nn::Tensor> parameters, std::int64_t steps,
-                      const Rng& rng) const {
+  nn::Trainer trainer(nn::Trained trained, std::int64_t steps, const Rng& rng) const {
     nn::TrainingOptions training = options_.training;
     training.steps = steps;
-    return {std::move(parameters), problem_.data, problem_.preprocessing, training, rng,
-            &problem_.network};
+    return {std::move(trained), problem_.data, problem_.preprocessing,
+            training,           rng,           &problem_.network};
   }
 
   // One strength of the cost. False when the run is to end before its end.
@@ -314,7 +329,7 @@ class OdimoRun {
     // The search's end is part of the fine-tuning's checkpoint: its weights and the softmax's
     // parameters, from which the mapping follows.
     Adam adam(net.alphas(), options_.alpha_rate);
-    nn::Trainer search = trainer(net.parameters(), search_steps(), rng.split("search"));
+    nn::Trainer search = trainer(net.trained(), search_steps(), rng.split("search"));
     const auto tuning = members_.training(kTune);
     if (!tuning && !run_search(net, adam, search, rng))
       return false;
@@ -330,7 +345,7 @@ class OdimoRun {
                              problem_.ranges);
     mapped.load_kernel_state(kernels_of(net, *assignment));
     nn::Trainer tune =
-        trainer(mapped.parameters(), steps_of_turn() - search_steps(), rng.split("tune"));
+        trainer(mapped.trained(), steps_of_turn() - search_steps(), rng.split("tune"));
     if (tuning)
       tune.restore(tuning->tensors);
     const detail::Members::Stretch stretch{kTune, search_steps(), steps_of_turn()};
@@ -349,7 +364,8 @@ class OdimoRun {
     const double strength = options_.strengths[members_.turn()];
     const auto step = [&] {
       const std::int64_t now = search.steps_done();
-      net.prepare_training(rng.split("noise").split(static_cast<std::uint64_t>(now)));
+      net.prepare_training(rng.split("noise").split(static_cast<std::uint64_t>(now)),
+                           search.mask_is_due());
       adam.clear_gradients();
       const nn::Tensor loss = search.step([&](const nn::Batch& batch) {
         const double tau = temperature(now);

@@ -133,6 +133,19 @@ std::vector<nn::Tensor> Supernet::parameters() const {
   return all;
 }
 
+nn::Trained Supernet::trained() const {
+  nn::Trained all{.parameters = parameters()};
+  for (const auto& layer : kernels_) {
+    for (const auto& kernel : layer) {
+      if (kernel == nullptr)
+        continue;
+      for (const nn::Tensor& buffer : kernel->buffers())
+        all.buffers.push_back(buffer);
+    }
+  }
+  return all;
+}
+
 nn::Tensor Supernet::forward(const nn::Tensor& x, const Choice& choice) {
   std::vector<nn::LayerKernel*> chosen;
   for (std::size_t layer = 0; layer < kernels_.size(); ++layer) {
@@ -161,6 +174,14 @@ nn::Tensor Supernet::fair_step(nn::Trainer& trainer, const Rng& rng,
                                const std::vector<std::vector<double>>& strength,
                                const std::vector<Choice>& choices) {
   prepare_training(rng, strength);
+  if (trainer.mask_is_due()) {
+    for (const auto& layer : kernels_) {
+      for (const auto& kernel : layer) {
+        if (kernel != nullptr)
+          kernel->refresh_mask();
+      }
+    }
+  }
   if (can_run_together(choices)) {
     choose_models(choices);
     const auto models = static_cast<std::int64_t>(choices.size());

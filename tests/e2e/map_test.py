@@ -162,6 +162,26 @@ class Map(harness.Case):
         self.ok(*self.command("interrupted"))
         self.assert_same_run("interrupted")
 
+    def test_masks_that_are_kept_survive_an_interruption(self):
+        def command(out, mask_steps=7):
+            words = self.command(out)
+            words[words.index("ibm_hybrid")] = "flexnn"
+            return [*words, "--formats", "int8,strum:mip2q,p=0.5,L=7", "--mask-steps", mask_steps]
+        self.ok(*command("masks"))
+        process = harness.start(*command("masks_resumed"), cwd=self.folder)
+        while not os.path.exists(self.path("masks_resumed", "run.json")) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 130, err)
+        self.ok(*command("masks_resumed"))
+        weights = harness.read_bytes(self.path("masks", "model.safetensors"))
+        self.assertEqual(weights, harness.read_bytes(self.path("masks_resumed",
+                                                               "model.safetensors")))
+        self.ok(*command("masks_always", mask_steps=1))
+        self.assertNotEqual(weights, harness.read_bytes(self.path("masks_always",
+                                                                  "model.safetensors")))
+
     def test_limits_that_clash_are_answered_with_what_comes_nearest(self):
         code, out, _ = harness.run(*self.command("clash"), "--max-energy", "1 pJ", "--min-accuracy",
                                    "0.99", cwd=self.folder)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights in fewer bits without training: what is printed and written, searches, mistakes."""
 import json
+import math
 import os
 import struct
 import tempfile
@@ -77,6 +78,20 @@ class Quantize(unittest.TestCase):
                                      "--max-energy", "1pJ", cwd=self.folder)
         self.assertEqual(code, 1, err)
         self.assertIn("the cheapest formats take", out)
+
+    def test_a_search_for_accuracy_takes_the_cheapest_formats_that_keep_it(self):
+        harness.write_data(f"{self.folder}/data.npz", train=300, test=100, side=28, classes=10)
+        data = ["--data", "npz:data.npz?mean=0.5&std=0.25", "--no-baselines"]
+
+        def search(loss):
+            return self.run_json("--scheme", MIP2Q, *data, "--search", "--max-accuracy-loss", loss)
+        anything = search("100%")
+        self.assertEqual(anything["search"]["evaluations"], 1)
+        everything = {layer["format"] for layer in anything["layers"][1:-1]}
+        self.assertEqual(everything, {"strum:mip2q,p=0.75,L=3,block=1x16/a8"})
+        strict = search("0%")
+        self.assertGreaterEqual(strict["energy_pj"], anything["energy_pj"])
+        self.assertGreaterEqual(strict["sqnr_db"] or math.inf, anything["sqnr_db"])
 
     def test_data_gives_accuracy_and_an_onnx_file(self):
         harness.write_data(f"{self.folder}/data.npz", train=300, test=100, side=28, classes=10)

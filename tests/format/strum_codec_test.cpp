@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -18,6 +19,8 @@
 
 namespace tessera::format {
 namespace {
+
+using ::testing::HasSubstr;
 
 constexpr std::uint64_t kSeeds = 1000;
 
@@ -163,6 +166,67 @@ std::int64_t least_noise(const std::vector<int>& block, int lows, const LowSet& 
     least = std::min(least, noise);
   }
   return least;
+}
+
+// Under a mask from elsewhere: its weights are low, and no other shift is better for them.
+TEST(StrumCodec, TakesAMaskThatIsGiven) {
+  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
+    Rng rng(seed);
+    const Case c = random_case(rng);
+    SCOPED_TRACE(to_string(c.scheme) + " seed " + std::to_string(seed));
+    std::vector<std::uint8_t> mask(c.codes.size(), 0);
+    const auto blocks = blocks_of(c);
+    for (std::vector<std::size_t> block : blocks) {
+      rng.shuffle(std::span(block));
+      const int lows = low_count(c.scheme, static_cast<int>(block.size()));
+      for (int i = 0; i < lows; ++i)
+        mask[block[static_cast<std::size_t>(i)]] = 1;
+    }
+    const PackedWeights packed = strum_encode_masked(c.codes, mask, c.shape, c.scheme);
+    ASSERT_EQ(strum_low_mask(packed), mask);
+    const auto noise = [&](const std::vector<std::size_t>& block, int shift) {
+      const std::vector<int> values = low_values(c.scheme.low, shift);
+      std::int64_t sum = 0;
+      for (const std::size_t i : block) {
+        const std::int64_t error = mask[i] != 0 ? distance(c.codes[i], values) : 0;
+        sum += error * error;
+      }
+      return sum;
+    };
+    std::map<int, std::int64_t> by_shift;
+    std::int64_t by_block = 0;
+    for (const auto& block : blocks) {
+      std::int64_t least = INT64_MAX;
+      for (const int s : shifts_of(c.scheme.low)) {
+        by_shift[s] += noise(block, s);
+        least = std::min(least, noise(block, s));
+      }
+      by_block += least;
+    }
+    std::int64_t expected = INT64_MAX;
+    for (const auto& [shift, sum] : by_shift)
+      expected = std::min(expected, sum);
+    ASSERT_EQ(strum_noise(c.codes, strum_decode(packed)).noise,
+              has_own_shifts(c.scheme.low) ? by_block : expected);
+    // The scheme's own mask makes the same bits.
+    const PackedWeights plain = strum_encode(c.codes, c.shape, c.scheme);
+    ASSERT_EQ(strum_encode_masked(c.codes, strum_low_mask(plain), c.shape, c.scheme), plain);
+  }
+}
+
+TEST(StrumCodec, RefusesMasksOfAnotherSize) {
+  const std::vector<std::int8_t> codes(16, 5);
+  const WeightShape shape{.outputs = 1, .inputs = 16, .positions = 1};
+  const auto refusal = [&](const std::vector<std::uint8_t>& mask) -> std::string {
+    try {
+      strum_encode_masked(codes, mask, shape, {});
+    } catch (const InternalError& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  EXPECT_THAT(refusal(std::vector<std::uint8_t>(16, 1)), HasSubstr("16 low weights"));
+  EXPECT_THAT(refusal(std::vector<std::uint8_t>(8, 1)), HasSubstr("a mask of 8 for 16 weights"));
 }
 
 // No mask and no shift does better than those chosen: tried out, for blocks of up to 12 weights.

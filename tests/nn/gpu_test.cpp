@@ -261,7 +261,7 @@ std::vector<Tensor> train_linear(torch::Device device, Optimizer optimizer, bool
       .optimizer = optimizer, .steps = 30, .batch = 10, .learning_rate = 0.05};
   TensorMap state;
   for (const int end : {restart_at, 30}) {
-    Trainer trainer(parameters, data, kHalf, options, Rng(1), nullptr);
+    Trainer trainer({parameters}, data, kHalf, options, Rng(1), nullptr);
     if (!state.empty())
       trainer.restore(state);
     const auto backward = [&](const Batch& batch) {
@@ -296,7 +296,7 @@ TEST_F(Gpu, UpdatesAreThoseOfTheCpu) {
       const Dataset data = bytes_of_images(device);
       std::vector<Tensor> parameters{test::normal({6, 5, 3, 3}, 70).to(device),
                                      test::normal({6}, 71).to(device), torch::ones({}).to(device)};
-      Trainer trainer(parameters, data, kHalf,
+      Trainer trainer({parameters}, data, kHalf,
                       {.optimizer = optimizer,
                        .steps = 10,
                        .batch = 10,

@@ -6,11 +6,15 @@
 // NAME.int8 has scales rounded up to powers of two: then every float32 product and sum that a
 // runtime may do in place of integers is exact, and outputs must agree bit for bit.
 // NAME.calibrated.int8 has the scales that calibration gives.
+//
+// A StruM layer's integers are those of its decoded packed weights.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <optional>
+#include <string>
 
 #include <torch/autograd.h>
 #include <torch/types.h>
@@ -18,6 +22,7 @@
 #include "tessera/ir/passes.h"
 #include "tessera/nn/data/npz.h"
 #include "tessera/nn/quant/quantize.h"
+#include "tessera/nn/quant/strum_kernel.h"
 #include "tessera/onnx/export.h"
 #include "tessera/onnx/import.h"
 
@@ -61,16 +66,32 @@ std::vector<torch::Tensor> random_inputs(const ir::Graph& graph) {
   return inputs;
 }
 
+// Weights whose codes are what hardware multiplies with, and the code that holds them all.
+void apply_strum(const format::Strum& scheme, LayerParameters& layer, plan::AffineCode& code) {
+  const torch::Tensor codes = quantize(layer.weight, code).to(torch::kInt8).contiguous();
+  const auto values = format::strum_decode(
+      format::strum_encode({codes.data_ptr<std::int8_t>(), static_cast<std::size_t>(codes.numel())},
+                           weight_shape(codes), scheme));
+  const torch::Tensor integers = torch::tensor(values, torch::kInt16).reshape(codes.sizes());
+  layer.weight = dequantize(integers.to(torch::kInt32), code);
+  code.low = -128;
+}
+
+// With a scheme the form is that of 8 bits, and all layers are StruM layers.
 void write_sample(const ir::Graph& graph, const Network& network,
-                  const std::vector<torch::Tensor>& inputs, Form form, bool exact,
+                  const std::vector<torch::Tensor>& inputs, const Form& form,
+                  const std::optional<format::Strum>& scheme, bool exact,
                   const std::filesystem::path& stem) {
   ObservingRunner observing(network.layers().size());
   network.forward_all(inputs, observing);
   onnx::ExportMapping mapping;
+  Network computed = network.clone();
+  plan::Numerics numerics_of_computed;
   for (std::size_t i = 0; i < network.layers().size(); ++i) {
     const ir::Layer& layer = network.workload().layers[i];
     plan::LayerNumerics numerics{
-        .weights = weight_code(network.layers()[i].weight, form.weight_bits, RangeMethod::kMse),
+        .weights = weight_code(network.layers()[i].weight, form.weight_bits,
+                               scheme ? RangeMethod::kMinMax : RangeMethod::kMse),
         .input = activation_code(observing.observers()[i], form.input_bits, {})};
     if (!form.per_channel)
       join_channels(numerics.weights);
@@ -78,13 +99,18 @@ void write_sample(const ir::Graph& graph, const Network& network,
       round_up_to_powers_of_two(numerics.weights);
       round_up_to_powers_of_two(numerics.input);
     }
-    mapping.assignment.paths.push_back(
-        {{{"npu", format::Integer{form.weight_bits, form.input_bits}, {0, layer.dims.M}}}});
-    mapping.numerics[layer.name] = std::move(numerics);
+    format::NumberFormat number_format = format::Integer{form.weight_bits, form.input_bits};
+    if (scheme)
+      number_format = *scheme;
+    mapping.assignment.paths.push_back({{{"npu", number_format, {0, layer.dims.M}}}});
+    mapping.numerics[layer.name] = numerics;
+    if (scheme)
+      apply_strum(*scheme, computed.layers()[i], numerics.weights);
+    numerics_of_computed[layer.name] = std::move(numerics);
   }
   onnx::export_onnx(graph, {.mapping = mapping, .opset = form.opset}, stem.string() + ".onnx");
-  IntegerRunner integers(network, mapping.numerics);
-  const std::vector<torch::Tensor> outputs = network.forward_all(inputs, integers);
+  IntegerRunner integers(computed, numerics_of_computed);
+  const std::vector<torch::Tensor> outputs = computed.forward_all(inputs, integers);
   NamedTensors arrays;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     arrays.emplace_back("in_" + graph.value(graph.inputs[i]).name, inputs[i]);
@@ -109,14 +135,18 @@ int main(int argc, char** argv) {
     const ir::Graph graph = ir::canonicalize(onnx::import_onnx(file));
     const nn::Network network(graph, torch::kCPU);
     const std::vector<torch::Tensor> inputs = nn::random_inputs(graph);
-    for (const nn::Form& form : nn::kForms) {
+    const auto write = [&](const nn::Form& form, const std::optional<format::Strum>& scheme) {
       for (const bool exact : {true, false}) {
         nn::write_sample(
-            graph, network, inputs, form, exact,
+            graph, network, inputs, form, scheme, exact,
             std::filesystem::path(argv[1]) / fmt::format("{}{}.{}", file.stem().string(),
                                                          exact ? "" : ".calibrated", form.name));
       }
-    }
+    };
+    for (const nn::Form& form : nn::kForms)
+      write(form, std::nullopt);
+    for (const std::string low : {"mip2q", "dliq", "sparsity"})
+      write({8, 8, true, 13, low}, format::parse_strum(low).value());
   }
   return 0;
 }

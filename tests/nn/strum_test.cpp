@@ -70,6 +70,38 @@ TEST(StrumKernel, GradientsPassStraightThrough) {
   EXPECT_LT(test::largest_difference(layer.weight.grad(), expected), 1e-5);
 }
 
+// A mask outlives changes of the weights in training, not in evaluation, until it is refreshed.
+TEST(StrumKernel, TrainingKeepsTheMask) {
+  const format::Strum sparsity = scheme_of("sparsity");
+  test::OneLayer layer = test::linear_layer(4, 32, 5, 1);
+  StrumKernel kernel(sparsity, input_code(layer.x));
+  EXPECT_EQ(kernel.buffers().at(0).numel(), 0);
+  kernel.set_training(true);
+  kernel.forward(layer.call());
+  const Tensor mask = kernel.buffers().at(0);
+  const Tensor first = mask.clone();
+  EXPECT_EQ(mask.sum().item<std::int64_t>(), 5 * 16);
+  // What was small is large now.
+  const torch::NoGradGuard no_grad;
+  layer.weight.copy_(torch::where(first.to(torch::kBool), layer.weight.sign() * 3, layer.weight));
+  const Tensor zeros = layer.weight * (1 - first);
+  const test::OneLayer kept = {layer.op, fake_quantize(layer.x, input_code(layer.x)), zeros,
+                               layer.bias};
+  // The codes of weights that stay are rounded.
+  const double step = strum_base_code(layer.weight).scales[0];
+  EXPECT_LT(test::largest_difference(kernel.forward(layer.call()), kept.exact()), 32 * step);
+  EXPECT_TRUE(mask.equal(first));
+  const Tensor anew = reference(layer, sparsity);
+  EXPECT_GT(test::largest_difference(anew, kept.exact()), 1);
+  kernel.set_training(false);
+  EXPECT_TRUE(torch::equal(kernel.forward(layer.call()), anew));
+  EXPECT_TRUE(mask.equal(first));
+  kernel.set_training(true);
+  kernel.refresh_mask();
+  EXPECT_LT(test::largest_difference(kernel.forward(layer.call()), anew), 1e-5);
+  EXPECT_FALSE(mask.equal(first));
+}
+
 TEST(StrumKernel, StrengthBlendsFromExactToFull) {
   test::OneLayer layer = test::linear_layer(4, 32, 5, 1);
   StrumKernel kernel(scheme_of("sparsity"), input_code(layer.x));

@@ -58,14 +58,14 @@ class EachOptimizer : public ::testing::TestWithParam<Optimizer> {
 TEST_P(EachOptimizer, ContinuesFromItsStateToTheSameBits) {
   const Dataset data = noise_images();
   const std::vector<Tensor> whole = fresh_parameters();
-  Trainer first(whole, data, kHalf, options(), Rng(1), nullptr);
+  Trainer first({whole}, data, kHalf, options(), Rng(1), nullptr);
   advance(first, whole, 11);
   const TensorMap state = first.state();
   advance(first, whole, 13);
   EXPECT_TRUE(first.done());
 
   const std::vector<Tensor> resumed = fresh_parameters();
-  Trainer second(resumed, data, kHalf, options(), Rng(1), nullptr);
+  Trainer second({resumed}, data, kHalf, options(), Rng(1), nullptr);
   second.restore(state);
   EXPECT_EQ(second.steps_done(), 11);
   advance(second, resumed, 13);
@@ -82,7 +82,7 @@ TEST_P(EachOptimizer, LowersTheLoss) {
     return at::cross_entropy_loss(logits, data.train.labels).item<double>();
   };
   const double before = loss();
-  Trainer trainer(parameters, data, kHalf, options(), Rng(1), nullptr);
+  Trainer trainer({parameters}, data, kHalf, options(), Rng(1), nullptr);
   advance(trainer, parameters, 24);
   EXPECT_LT(loss(), before - 0.2);
 }
@@ -90,7 +90,7 @@ TEST_P(EachOptimizer, LowersTheLoss) {
 TEST_P(EachOptimizer, RefusesStatesOfOtherShapes) {
   const Dataset data = noise_images();
   const std::vector<Tensor> parameters = fresh_parameters();
-  Trainer trainer(parameters, data, kHalf, options(), Rng(1), nullptr);
+  Trainer trainer({parameters}, data, kHalf, options(), Rng(1), nullptr);
   TensorMap state = trainer.state();
   state["momentum.0"] = torch::zeros({2, 2});
   EXPECT_THROW(trainer.restore(state), IoError);
@@ -112,7 +112,7 @@ TEST(RelativeAdam, StepsAreRelativeToEachChannel) {
     const Tensor weight = (start / start.square().mean({1}, true).sqrt() * factor).clone();
     const Tensor before = weight.clone();
     Trainer trainer(
-        {weight}, data, kHalf,
+        {{weight}}, data, kHalf,
         {.optimizer = Optimizer::kRelativeAdam, .steps = 1, .batch = 10, .weight_decay = 0}, Rng(1),
         nullptr);
     trainer.step([&](const Batch& batch) {
@@ -133,7 +133,7 @@ TEST(RelativeAdam, StepsAreRelativeToEachChannel) {
 TEST(CheckedLoss, SaysThatTrainingDiverged) {
   const Dataset data = noise_images();
   const std::vector<Tensor> parameters = fresh_parameters();
-  const Trainer trainer(parameters, data, kHalf, {.steps = 1, .batch = 10}, Rng(1), nullptr);
+  const Trainer trainer({parameters}, data, kHalf, {.steps = 1, .batch = 10}, Rng(1), nullptr);
   EXPECT_EQ(checked_loss(trainer, torch::tensor(0.25)), 0.25);
   try {
     checked_loss(trainer, torch::tensor(std::numeric_limits<float>::quiet_NaN()));

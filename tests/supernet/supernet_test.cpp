@@ -43,8 +43,7 @@ TEST(Supernet, AStepOverIntegersUpdatesAsItsKernelsDo) {
 
   const auto trained = [&](const auto& step) {
     Supernet net(small.network, space, small.platform, small.ranges);
-    nn::Trainer trainer(net.parameters(), small.data, small.preprocessing, options, Rng(3),
-                        nullptr);
+    nn::Trainer trainer(net.trained(), small.data, small.preprocessing, options, Rng(3), nullptr);
     while (!trainer.done()) {
       const auto number = static_cast<std::uint64_t>(trainer.steps_done());
       step(net, trainer, drawn_choices(space, 3, Rng(4).split(number)));

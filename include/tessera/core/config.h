@@ -325,46 +325,53 @@ Field<T> constant(std::string key, std::string value, std::string help) {
   return field;
 }
 
-// The table of one struct.
+// The table of one struct. Copies share it: schemas nest, and each type that a schema is a part of
+// keeps several copies.
 template <typename T>
 class Schema {
  public:
-  Schema(std::string name, std::string summary, std::vector<Field<T>> fields)
-      : fields_(std::move(fields)) {
+  Schema(std::string name, std::string summary, std::vector<Field<T>> fields) {
+    Table table;
     Help help{std::move(name), std::move(summary), {}};
-    for (const Field<T>& field : fields_) {
+    for (const Field<T>& field : fields) {
       help.rows.push_back(field.row);
-      keys_.push_back(field.row.key);
-      is_required_.push_back(field.is_required);
+      table.keys.push_back(field.row.key);
+      table.is_required.push_back(field.is_required);
     }
-    help_ = std::make_shared<const Help>(std::move(help));
+    table.fields = std::move(fields);
+    table.help = std::make_shared<const Help>(std::move(help));
+    table_ = std::make_shared<const Table>(std::move(table));
   }
 
-  const std::shared_ptr<const Help>& help() const { return help_; }
+  const std::shared_ptr<const Help>& help() const { return table_->help; }
 
   void read(const Node& node, T& value, Findings& findings) const {
-    detail::read_fields(
-        node, help_->name, keys_, is_required_, findings,
-        [&](std::size_t field, const Node& entry) { fields_[field].read(entry, value, findings); });
+    detail::read_fields(node, table_->help->name, table_->keys, table_->is_required, findings,
+                        [&](std::size_t field, const Node& entry) {
+                          table_->fields[field].read(entry, value, findings);
+                        });
   }
 
   Node dump(const T& value) const {
     Node node = Node::map();
-    for (const Field<T>& field : fields_)
+    for (const Field<T>& field : table_->fields)
       node.set(field.row.key, field.dump(value));
     return node;
   }
 
   void visit(const T& value, const std::string& path, const QuantityVisitor& visitor) const {
-    for (const Field<T>& field : fields_)
+    for (const Field<T>& field : table_->fields)
       field.visit(value, detail::join_path(path, field.row.key), visitor);
   }
 
  private:
-  std::vector<Field<T>> fields_;
-  std::vector<std::string> keys_;
-  std::vector<bool> is_required_;
-  std::shared_ptr<const Help> help_;
+  struct Table {
+    std::vector<Field<T>> fields;
+    std::vector<std::string> keys;
+    std::vector<bool> is_required;
+    std::shared_ptr<const Help> help;
+  };
+  std::shared_ptr<const Table> table_;
 };
 
 // A struct as the value of a key or an item.

@@ -24,6 +24,11 @@ struct PackedWeights {
 // REQUIRES: shape.count() codes, a valid scheme.
 PackedWeights strum_encode(std::span<const std::int8_t> codes, const WeightShape& shape,
                            const Strum& scheme);
+// The same with the low weights that a mask names (1: low) in place of the scheme's choice. Shifts
+// are the best for it. REQUIRES: low_count() of each block's weights are low.
+PackedWeights strum_encode_masked(std::span<const std::int8_t> codes,
+                                  std::span<const std::uint8_t> low_mask, const WeightShape& shape,
+                                  const Strum& scheme);
 // The weights that hardware multiplies with: -128 to 127, and 128 with Mip2q::plus_128.
 std::vector<std::int16_t> strum_decode(const PackedWeights& packed);
 // 1 where a weight is low, in the order of the codes.

@@ -29,6 +29,8 @@ class Supernet {
 
   // Shared weights and the kernels' own parameters.
   std::vector<nn::Tensor> parameters() const;
+  // The same with the kernels' buffers, for a trainer.
+  nn::Trained trained() const;
 
   // Logits of the subnetwork that `choice` names; training mode draws noise from `rng`.
   nn::Tensor forward(const nn::Tensor& x, const Choice& choice);
@@ -37,7 +39,7 @@ class Supernet {
   void prepare_training(const Rng& rng, const std::vector<std::vector<double>>& strength);
 
   // One update from the mean loss of the models that strict_fair_choices() gave. Returns that loss.
-  // The trainer's parameters are parameters().
+  // The trainer's tensors are trained().
   nn::Tensor fair_step(nn::Trainer& trainer, const Rng& rng,
                        const std::vector<std::vector<double>>& strength,
                        const std::vector<Choice>& choices);

@@ -55,6 +55,7 @@ class ByteReader {
 // Writes little-endian numbers one after the other.
 class ByteWriter {
  public:
+  explicit ByteWriter(std::size_t expected = 0) { bytes_.reserve(expected); }
   ByteWriter& u16(std::uint16_t value) { return number(value); }
   ByteWriter& u32(std::uint32_t value) { return number(value); }
   ByteWriter& u64(std::uint64_t value) { return number(value); }

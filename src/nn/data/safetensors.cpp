@@ -158,7 +158,7 @@ void write_safetensors(const std::filesystem::path& path, const SafeTensors& con
   }
   std::string text = header.dump();
   text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
-  detail::ByteWriter out;
+  detail::ByteWriter out(sizeof(std::uint64_t) + text.size() + position);
   out.u64(text.size()).text(text);
   for (const Tensor& tensor : tensors)
     out.bytes({static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});

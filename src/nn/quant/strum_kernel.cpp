@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/nn/quant/strum_kernel.h"
 
+#include <algorithm>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include <torch/types.h>
 
@@ -22,17 +25,48 @@ plan::AffineCode strum_base_code(const Tensor& weight) {
   return weight_code(weight, 8, RangeMethod::kMinMax);
 }
 
-format::PackedWeights strum_pack(const Tensor& weight, const format::Strum& scheme) {
+namespace {
+
+template <typename T>
+std::span<const T> elements(const Tensor& tensor) {
+  return {tensor.data_ptr<T>(), static_cast<std::size_t>(tensor.numel())};
+}
+
+}  // namespace
+
+Tensor strum_codes(const Tensor& weight) {
   const torch::NoGradGuard no_grad;
   const Tensor on_cpu = weight.detach().cpu();
-  const Tensor codes = quantize(on_cpu, strum_base_code(on_cpu)).to(torch::kInt8).contiguous();
-  return format::strum_encode(
-      {codes.data_ptr<std::int8_t>(), static_cast<std::size_t>(codes.numel())}, weight_shape(codes),
-      scheme);
+  const plan::AffineCode code = strum_base_code(on_cpu);
+  Tensor codes = torch::empty(on_cpu.sizes(), torch::kInt8);
+  // Some output channels at a time: on the way to int8 stand several copies in 32 bits.
+  constexpr std::int64_t kWeightsAtOnce = 1 << 17;
+  const std::int64_t channels = on_cpu.size(0);
+  const std::int64_t step = std::max<std::int64_t>(kWeightsAtOnce * channels / on_cpu.numel(), 1);
+  for (std::int64_t begin = 0; begin < channels; begin += step) {
+    const std::int64_t end = std::min(begin + step, channels);
+    plan::AffineCode part = code;
+    part.scales = {code.scales.begin() + begin, code.scales.begin() + end};
+    part.zero_points = {code.zero_points.begin() + begin, code.zero_points.begin() + end};
+    codes.slice(0, begin, end).copy_(quantize(on_cpu.slice(0, begin, end), part));
+  }
+  return codes;
+}
+
+format::PackedWeights strum_pack(const Tensor& weight, const format::Strum& scheme) {
+  const Tensor codes = strum_codes(weight);
+  return format::strum_encode(elements<std::int8_t>(codes), weight_shape(codes), scheme);
+}
+
+format::PackedWeights strum_pack_masked(const Tensor& weight, const Tensor& low_mask,
+                                        const format::Strum& scheme) {
+  const Tensor codes = strum_codes(weight);
+  return format::strum_encode_masked(elements<std::int8_t>(codes), elements<std::uint8_t>(low_mask),
+                                     weight_shape(codes), scheme);
 }
 
 StrumKernel::StrumKernel(const format::Strum& scheme, plan::AffineCode input)
-    : scheme_(scheme), input_(std::move(input)) {
+    : scheme_(scheme), input_(std::move(input)), mask_(torch::empty({0}, torch::kUInt8)) {
   TESSERA_CHECK(input_.scales.size() == 1 && input_.zero_points.size() == 1,
                 "an input has one scale, not {}", input_.scales.size());
 }
@@ -48,7 +82,14 @@ Tensor StrumKernel::values(const Tensor& weight) {
   if (!training_ && packed_weight_.defined() && packed_weight_.is_same(weight) &&
       packed_version_ == static_cast<std::int64_t>(weight._version()))
     return packed_values_;
-  const std::vector<std::int16_t> codes = format::strum_decode(strum_pack(now, scheme_));
+  const bool masked = training_ && mask_.numel() > 0;
+  const format::PackedWeights packed =
+      masked ? strum_pack_masked(now, mask_, scheme_) : strum_pack(now, scheme_);
+  if (training_ && !masked) {
+    const std::vector<std::uint8_t> low = format::strum_low_mask(packed);
+    mask_.resize_(now.sizes()).copy_(torch::tensor(low, torch::kUInt8).reshape(now.sizes()));
+  }
+  const std::vector<std::int16_t> codes = format::strum_decode(packed);
   const Tensor integers = torch::tensor(codes, torch::kInt16).reshape(now.sizes());
   const Tensor real = dequantize(integers.to(torch::kInt32), strum_base_code(now.cpu()));
   packed_weight_ = weight;

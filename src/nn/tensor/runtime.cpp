@@ -92,7 +92,8 @@ torch::Device set_up_torch(const RuntimeOptions& options) {
   if (options.threads < 0)
     throw UsageError(
         fmt::format("threads: {} is not a count; 0 means one per core", options.threads));
-  keep_freed_memory();
+  if (options.keep_freed_memory)
+    keep_freed_memory();
   const torch::Device device = parse_device(options.device);
   gpu::use_own_stream(device);
   const int threads = options.threads > 0

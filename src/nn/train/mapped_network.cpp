@@ -308,6 +308,17 @@ std::vector<Tensor> MappedNetwork::parameters() const {
   return all;
 }
 
+Trained MappedNetwork::trained() const {
+  Trained all{.parameters = parameters()};
+  for (const auto& kernel : kernels_) {
+    if (kernel == nullptr)
+      continue;
+    for (const Tensor& buffer : kernel->buffers())
+      all.buffers.push_back(buffer);
+  }
+  return all;
+}
+
 TensorMap MappedNetwork::kernel_state() const {
   TensorMap state;
   for (std::size_t i = 0; i < kernels_.size(); ++i) {
@@ -357,6 +368,8 @@ Tensor MappedNetwork::train_step(Trainer& trainer, const Rng& rng) {
       continue;
     kernel->set_training(true);
     kernel->set_strength(1);
+    if (trainer.mask_is_due())
+      kernel->refresh_mask();
   }
   const auto backward = [&](const Batch& batch) {
     for (std::size_t i = 0; i < kernels_.size(); ++i) {

@@ -48,10 +48,10 @@ Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 
-Trainer::Trainer(std::vector<Tensor> parameters, const Dataset& data,
-                 const Preprocessing& preprocessing, const TrainingOptions& options, const Rng& rng,
-                 const Network* teacher)
-    : parameters_(std::move(parameters)),
+Trainer::Trainer(Trained trained, const Dataset& data, const Preprocessing& preprocessing,
+                 const TrainingOptions& options, const Rng& rng, const Network* teacher)
+    : parameters_(std::move(trained.parameters)),
+      buffers_(std::move(trained.buffers)),
       data_(&data),
       preprocessing_(preprocessing),
       options_(options),
@@ -272,6 +272,8 @@ TensorMap Trainer::state() const {
     if (!second_.empty())
       state[fmt::format("second.{}", i)] = second_[i].clone();
   }
+  for (std::size_t i = 0; i < buffers_.size(); ++i)
+    state[fmt::format("buffer.{}", i)] = buffers_[i].clone();
   state["step"] = torch::tensor(step_, torch::kInt64);
   return state;
 }
@@ -296,6 +298,10 @@ void Trainer::restore(const TensorMap& state) {
     put(momentum_[i], fmt::format("momentum.{}", i));
     if (!second_.empty())
       put(second_[i], fmt::format("second.{}", i));
+  }
+  for (std::size_t i = 0; i < buffers_.size(); ++i) {
+    const Tensor& source = take(fmt::format("buffer.{}", i));
+    buffers_[i].resize_(source.sizes()).copy_(source);
   }
   step_ = take("step").item<std::int64_t>();
 }

@@ -33,6 +33,12 @@ class LayerKernel {
   virtual bool can_be_recorded() const { return true; }
   // Tensors that training may change (a learned input range), leaves; empty for most.
   virtual std::vector<Tensor> parameters() const = 0;
+  // Tensors that training changes without gradients and must find again when it continues (a mask
+  // that is kept over several steps). Their sizes may change.
+  virtual std::vector<Tensor> buffers() const { return {}; }
+  // From the next training call on a mask computed anew; until then it is kept. Formats without
+  // masks ignore it.
+  virtual void refresh_mask() {}
 };
 
 // Formats whose weights live in noisy devices.

@@ -10,6 +10,9 @@ namespace tessera::nn {
 struct RuntimeOptions {
   int threads = 0;             // of LibTorch's CPU kernels; 0: one per core
   std::string device = "cpu";  // "cpu", "cuda", "cuda:k"
+  // Whether freed memory stays with the process: faster where a network runs again and again, more
+  // than is needed where it never does.
+  bool keep_freed_memory = true;
 };
 
 // What a run's results below the torch line depend on, for its record.

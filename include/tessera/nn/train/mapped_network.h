@@ -74,6 +74,8 @@ class MappedNetwork {
 
   // Weights, biases and the kernels' own parameters.
   std::vector<Tensor> parameters() const;
+  // The same with the kernels' buffers, for a trainer.
+  Trained trained() const;
   // Kernels' parameters by "kernel.LAYER.PATH.INDEX", for files. Loading takes what it needs of a
   // larger set.
   TensorMap kernel_state() const;

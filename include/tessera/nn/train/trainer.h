@@ -39,6 +39,8 @@ struct TrainingOptions {
   // square of its output channel; 0: none. Noise of an analog column grows with its largest weight,
   // a quantiser's step, too.
   double weight_clip = 0;
+  // Steps over which layers keep their StruM masks; 1: masks follow the weights at every step.
+  std::int64_t mask_steps = 1;
   double distillation = 0;  // share of the loss that compares with the teacher, 0 to 1
   double temperature = 2;   // of the distillation's softmax
   double label_smoothing = 0;
@@ -55,14 +57,19 @@ struct Batch {
   Batch repeated(std::int64_t times) const;
 };
 
+// What a training changes, in place.
+struct Trained {
+  std::vector<Tensor> parameters;    // leaves, by their gradients
+  std::vector<Tensor> buffers = {};  // LayerKernel::buffers(): kept with the state, no more
+};
+
 // Gradient descent whose every step is a function of (options, seed, step) and the
-// present parameters, so that it continues from state() to the same end. Parameters are changed in
-// place.
+// present parameters and buffers, so that it continues from state() to the same end.
 class Trainer {
  public:
   // `teacher` may be null when options.distillation is 0; it must outlive the trainer, as must the
   // data set.
-  Trainer(std::vector<Tensor> parameters, const Dataset& data, const Preprocessing& preprocessing,
+  Trainer(Trained trained, const Dataset& data, const Preprocessing& preprocessing,
           const TrainingOptions& options, const Rng& rng, const Network* teacher);
   ~Trainer();
   Trainer(Trainer&&) noexcept;
@@ -84,10 +91,12 @@ class Trainer {
 
   std::int64_t steps_done() const { return step_; }
   bool done() const { return step_ >= options_.steps; }
+  // Whether masks are computed anew in the next step: in the first and every mask_steps-th after.
+  bool mask_is_due() const { return step_ % options_.mask_steps == 0; }
   const TrainingOptions& options() const { return options_; }
 
-  // Parameters, moments of their gradients and step; restore() throws IoError when the shapes
-  // differ.
+  // Parameters, moments of their gradients, buffers and step; restore() throws IoError when the
+  // shapes differ.
   TensorMap state() const;
   void restore(const TensorMap& state);
 
@@ -103,6 +112,7 @@ class Trainer {
   void update_relative_adam(std::size_t index, double learning_rate);
 
   std::vector<Tensor> parameters_;
+  std::vector<Tensor> buffers_;
   std::vector<Tensor> momentum_;  // first moments
   std::vector<Tensor> second_;    // second moments, of kRelativeAdam
   const Dataset* data_;
