@@ -24,8 +24,7 @@ constexpr std::string_view kSecondWeights = "model.2.safetensors";
 constexpr std::string_view kAdapted = "adapted.";
 
 ir::Graph with_preprocessing(ir::Graph graph, const nn::Preprocessing& preprocessing) {
-  graph.metadata["tessera.mean"] = fmt::format("{}", fmt::join(preprocessing.mean, ","));
-  graph.metadata["tessera.std"] = fmt::format("{}", fmt::join(preprocessing.std, ","));
+  note_preprocessing(graph, preprocessing);
   return graph;
 }
 
@@ -126,6 +125,8 @@ std::vector<plan::Alternative> find_alternatives(const cost::TiledModel& model,
 }
 
 std::string describe(const nn::Preprocessing& preprocessing) {
+  if (preprocessing.mean.empty())
+    return preprocessing.source;
   return fmt::format("mean {}, std {} ({})", fmt::join(preprocessing.mean, " "),
                      fmt::join(preprocessing.std, " "), preprocessing.source);
 }

@@ -34,6 +34,9 @@ ir::Graph starting_graph(const TrainSettings& settings, const nn::Dataset& data)
       settings.network.ends_with(".onnx") || settings.network.find('/') != std::string::npos;
   if (is_file)
     return load_network(settings.network).graph;
+  if (!data.is_images)
+    throw UsageError(
+        fmt::format("data '{}' has no images, which {} needs", data.spec, settings.network));
   const auto images = data.train.images.sizes();
   return make_architecture(settings.network, {1, images[1], images[2], images[3]}, data.classes,
                            Rng(settings.seed).split("weights"));
@@ -56,7 +59,7 @@ TrainResult train_network(const TrainSettings& settings) {
       nn::set_up_torch({.threads = settings.threads, .device = settings.device});
   nn::Dataset data = nn::load_dataset(settings.data, settings.seed);
   const ir::Graph start = starting_graph(settings, data);
-  check_fit(start, data, settings.network);
+  fit_data(start, data, settings.network);
   if (settings.batch > data.train.size()) {
     throw UsageError(fmt::format("batch: found {}; allowed: at most the {} training images",
                                  settings.batch, data.train.size()));
@@ -103,7 +106,7 @@ TrainResult train_network(const TrainSettings& settings) {
   TrainResult result;
   while (!trainer.done() && !interrupted()) {
     const torch::Tensor loss = trainer.recorded_step([&](const nn::Batch& batch) {
-      const torch::Tensor value = trainer.loss(network.forward(batch.x, runner), batch);
+      const torch::Tensor value = trainer.loss(network.forward(batch.inputs, runner), batch);
       value.backward();
       return value.detach();
     });
@@ -128,8 +131,7 @@ TrainResult train_network(const TrainSettings& settings) {
     return result;
 
   ir::Graph trained = ir::canonicalize(network.to_graph());
-  trained.metadata["tessera.mean"] = fmt::format("{}", fmt::join(preprocessing.mean, ","));
-  trained.metadata["tessera.std"] = fmt::format("{}", fmt::join(preprocessing.std, ","));
+  note_preprocessing(trained, preprocessing);
   onnx::export_onnx(trained, {}, settings.out);
   // What is reported is measured on what was written, batch normalization folded.
   const nn::Network folded(trained, device);
