@@ -109,6 +109,17 @@ class Networks(harness.Case):
             with self.subTest(network=network):
                 self.assertGreater(result["accuracy"][0]["mean"], share)
 
+    def test_export_says_what_runs_as_float(self):
+        file, _, _ = self.mapped("squeezenet_script", "fixed", strategy="fixed:int4/a8")
+        for opset, warns in (13, False), (21, True):
+            code, _, err = harness.run(
+                "export", file, "--mapping", "fixed/mapping.json", "--opset", opset, "--out",
+                "exported.onnx", cwd=self.folder)
+            self.assertEqual(code, 0, err)
+            with self.subTest(opset=opset):
+                self.assertEqual("as float, which saves size, not time" in err, warns)
+                self.assertEqual("classifier" in err, warns)
+
     def test_says_what_data_a_network_needs(self):
         for network, data, words in (
                 ("bert_qa_script", "keyword_lstm", ["input_ids, attention_mask", "NAME_train"]),

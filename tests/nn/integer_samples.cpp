@@ -6,6 +6,9 @@
 // NAME.int8 has scales rounded up to powers of two: then every float32 product and sum that a
 // runtime may do in place of integers is exact, and outputs must agree bit for bit.
 // NAME.calibrated.int8 has the scales that calibration gives.
+//
+// Of each of these files two more are made: NAME.int8.same.onnx is what import and export make of
+// it, NAME.int8.folded.onnx the same when constants are folded as the commands do.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,6 +21,7 @@
 #include "tessera/ir/passes.h"
 #include "tessera/nn/data/npz.h"
 #include "tessera/nn/quant/quantize.h"
+#include "tessera/nn/tensor/generic.h"
 #include "tessera/onnx/export.h"
 #include "tessera/onnx/import.h"
 
@@ -26,18 +30,34 @@ namespace {
 
 constexpr std::int64_t kBatch = 8;
 
+using format::Integer;
+
 struct Form {
-  int weight_bits, input_bits;
+  std::string name;             // of the file
+  std::vector<Integer> layers;  // in turn
   bool per_channel = true;
+  bool symmetric = false;  // inputs
   int opset = 13;
-  std::string name;  // of the file
 };
 
 const Form kForms[] = {
-    {8, 8, true, 13, "int8"},       {7, 7, true, 13, "int7"},     {6, 6, true, 13, "int6"},
-    {5, 5, true, 13, "int5"},       {4, 4, true, 13, "int4"},     {3, 3, true, 13, "int3"},
-    {2, 2, true, 13, "int2"},       {6, 7, true, 13, "int6a7"},   {8, 8, false, 13, "int8tensor"},
-    {4, 8, true, 21, "int4stored"}, {8, 16, true, 21, "int8a16"}, {3, 8, true, 13, "int3a8"},
+    {"int8", {{8, 8}}},
+    {"int7", {{7, 7}}},
+    {"int6", {{6, 6}}},
+    {"int5", {{5, 5}}},
+    {"int4", {{4, 4}}},
+    {"int3", {{3, 3}}},
+    {"int2", {{2, 2}}},
+    {"int6a7", {{6, 7}}},
+    {"int3a8", {{3, 8}}},
+    {"int8tensor", {{8, 8}}, false},
+    {"int8symmetric", {{8, 8}}, true, true},
+    {"int8symmetrictensor", {{8, 8}}, false, true},
+    {"int8opset21", {{8, 8}}, true, false, 21},
+    {"int4stored", {{4, 8}}, true, false, 21},
+    {"int8a16", {{8, 16}}, true, false, 21},
+    {"mixed", {{8, 8}, {4, 4}, {2, 8}, {5, 7}}},
+    {"mixedstored", {{4, 8}, {8, 16}, {8, 8}, {4, 16}, {3, 3}}, true, false, 21},
 };
 
 // One scale for all channels: the largest.
@@ -62,27 +82,32 @@ std::vector<torch::Tensor> random_inputs(const ir::Graph& graph) {
 }
 
 void write_sample(const ir::Graph& graph, const Network& network,
-                  const std::vector<torch::Tensor>& inputs, Form form, bool exact,
+                  const std::vector<torch::Tensor>& inputs, const Form& form, bool exact,
                   const std::filesystem::path& stem) {
   ObservingRunner observing(network.layers().size());
   network.forward_all(inputs, observing);
   onnx::ExportMapping mapping;
   for (std::size_t i = 0; i < network.layers().size(); ++i) {
     const ir::Layer& layer = network.workload().layers[i];
+    const Integer& bits = form.layers[i % form.layers.size()];
     plan::LayerNumerics numerics{
-        .weights = weight_code(network.layers()[i].weight, form.weight_bits, RangeMethod::kMse),
-        .input = activation_code(observing.observers()[i], form.input_bits, {})};
+        .weights = weight_code(network.layers()[i].weight, bits.weight_bits, RangeMethod::kMse),
+        .input = activation_code(observing.observers()[i], bits.activation_bits,
+                                 {.symmetric_activations = form.symmetric})};
     if (!form.per_channel)
       join_channels(numerics.weights);
     if (exact) {
       round_up_to_powers_of_two(numerics.weights);
       round_up_to_powers_of_two(numerics.input);
     }
-    mapping.assignment.paths.push_back(
-        {{{"npu", format::Integer{form.weight_bits, form.input_bits}, {0, layer.dims.M}}}});
+    mapping.assignment.paths.push_back({{{"npu", bits, {0, layer.dims.M}}}});
     mapping.numerics[layer.name] = std::move(numerics);
   }
-  onnx::export_onnx(graph, {.mapping = mapping, .opset = form.opset}, stem.string() + ".onnx");
+  const std::string file = stem.string() + ".onnx";
+  onnx::export_onnx(graph, {.mapping = mapping, .opset = form.opset}, file);
+  onnx::export_onnx(onnx::import_onnx(file), {}, stem.string() + ".same.onnx");
+  onnx::export_onnx(ir::canonicalize(onnx::import_onnx(file, {.evaluate = evaluate})), {},
+                    stem.string() + ".folded.onnx");
   IntegerRunner integers(network, mapping.numerics);
   const std::vector<torch::Tensor> outputs = network.forward_all(inputs, integers);
   NamedTensors arrays;
