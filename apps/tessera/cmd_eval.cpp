@@ -185,7 +185,7 @@ int check(const EvalOptions& options, const CommonOptions& common) {
                             {"largest_relative", worst},
                             {"tolerance", options.tolerance},
                             {"agrees", agrees}};
-    print_result(json.dump(2) + "\n");
+    print_json(json);
   } else {
     report::Table table({{.title = "output"},
                          {.title = "largest difference", .align = report::Align::kRight},
@@ -282,7 +282,7 @@ int measure(const EvalOptions& options, const CommonOptions& common) {
           {"threads", runtime.threads},
           {"device", runtime.device}}},
         {"timing", {{"seconds", seconds}}}};
-    print_result(json.dump(2) + "\n");
+    print_json(json);
   } else {
     print_result(accuracy_lines(rows) +
                  fmt::format("{} images of {} ({}), normalized by: {}\n{:.1f} s on {}\n",

@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-import ort_env  # noqa: E402
+import python_env  # noqa: E402
 
 
 def contents(file):
@@ -57,7 +57,7 @@ def compare(sample, suffix):
 
 
 def main(tool, venv, *files):
-    ort_env.enter(venv)
+    python_env.enter(venv)
     failures = []
     with tempfile.TemporaryDirectory() as folder:
         subprocess.check_call([tool, folder, *files])
