@@ -14,6 +14,7 @@
 #include "tessera/flow/inputs.h"
 #include "tessera/onnx/export.h"
 #include "tessera/report/csv.h"
+#include "tessera/report/event_file.h"
 #include "tessera/report/html.h"
 
 namespace tessera::flow {
@@ -40,6 +41,7 @@ void remove_other_adapted(const std::filesystem::path& folder, const std::string
 
 void write_record(const std::filesystem::path& folder, const plan::RunRecord& record) {
   write_atomic(folder / "pareto.csv", report::pareto_csv(record));
+  write_atomic(folder / report::kEventFile, report::event_file(record.trace));
   write_atomic(folder / "report.html", report::html_report(record));
   write_atomic(folder / "run.json", plan::to_json(record).dump(1) + "\n");
 }

@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <nlohmann/json.hpp>
 
 #include <torch/autograd.h>
 #include <torch/types.h>
 
 #include "tessera/core/error.h"
+#include "tessera/core/file.h"
 #include "tessera/core/hash.h"
 #include "tessera/core/progress.h"
 #include "tessera/flow/architectures.h"
@@ -22,6 +24,7 @@
 #include "tessera/nn/train/evaluate.h"
 #include "tessera/nn/train/trainer.h"
 #include "tessera/onnx/export.h"
+#include "tessera/report/event_file.h"
 
 namespace tessera::flow {
 namespace {
@@ -77,15 +80,21 @@ TrainResult train_network(const TrainSettings& settings) {
                        .weight_decay = settings.weight_decay,
                        .label_smoothing = settings.label_smoothing},
                       Rng(settings.seed).split("train"), nullptr);
+  nlohmann::json losses = nlohmann::json::array();  // [step, loss]
   // Running statistics are state, too, though no gradient changes them.
   const auto save = [&] {
     nn::TensorMap state = trainer.state();
     for (const auto& [name, tensor] : network.named_state())
       state["batchnorm." + name] = tensor.detach().clone();
-    folder.save(kCheckpoint, {.tensors = std::move(state), .json = "{}"});
+    folder.save(kCheckpoint, {.tensors = std::move(state), .json = losses.dump()});
+    std::vector<plan::TracePoint> points;
+    for (const auto& row : losses)
+      points.push_back({"train", row.at(0), "loss", row.at(1)});
+    write_atomic(folder.path() / report::kEventFile, report::event_file(points));
   };
   if (const auto checkpoint = folder.load(kCheckpoint)) {
     trainer.restore(checkpoint->tensors);
+    losses = nlohmann::json::parse(checkpoint->json);
     const torch::NoGradGuard no_grad;
     for (const auto& [name, tensor] : network.named_state()) {
       tensor.copy_(checkpoint->tensors.at("batchnorm." + name));
@@ -111,7 +120,9 @@ TrainResult train_network(const TrainSettings& settings) {
       return value.detach();
     });
     if (trainer.steps_done() % 50 == 0) {
-      progress.set_note(fmt::format("loss {:.3f}", nn::checked_loss(trainer, loss)));
+      const double value = nn::checked_loss(trainer, loss);
+      losses.push_back({trainer.steps_done(), value});
+      progress.set_note(fmt::format("loss {:.3f}", value));
     }
     progress.update(static_cast<double>(trainer.steps_done()) / static_cast<double>(steps));
     if (elapsed(last_save) > 10) {
