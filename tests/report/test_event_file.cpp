@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tessera/report/event_file.h"
-
 #include <gtest/gtest.h>
+
+#include "tessera/report/event_file.h"
 
 namespace tessera::report {
 namespace {
