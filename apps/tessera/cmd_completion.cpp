@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shell completion and the manual page, made from what --help shows.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "tessera/core/error.h"

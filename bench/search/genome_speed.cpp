@@ -8,6 +8,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "tessera/core/rng.h"
 #include "tessera/cost/tiled.h"
 #include "tessera/hw/read_platform.h"
 #include "tessera/ir/passes.h"

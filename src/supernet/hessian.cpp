@@ -16,6 +16,39 @@ namespace {
 
 using nn::Tensor;
 
+bool is_depthwise(const nn::LayerCall& call) {
+  const auto* conv = std::get_if<ir::Conv>(&call.op);
+  return conv != nullptr && conv->groups > 1 && conv->groups == call.x.size(1) &&
+         conv->groups == call.weight.size(0) && call.weight.dim() == 4;
+}
+
+// A depthwise convolution as a sum of shifted products: LibTorch takes the second derivatives of a
+// grouped convolution group by group, which makes those of a MobileNet a matter of minutes.
+Tensor depthwise(const ir::Conv& conv, const nn::LayerCall& call) {
+  const auto& pads = conv.pads;
+  const Tensor x = at::constant_pad_nd(call.x, {pads[1], pads[3], pads[0], pads[2]});
+  const auto outputs = [&](std::int64_t dim) {
+    const auto axis = static_cast<std::size_t>(dim - 2);
+    const std::int64_t reach = conv.dilations[axis] * (call.weight.size(dim) - 1) + 1;
+    return (x.size(dim) - reach) / conv.strides[axis] + 1;
+  };
+  const auto shifted = [&](const Tensor& from, std::int64_t dim, std::int64_t by) {
+    const auto axis = static_cast<std::size_t>(dim - 2);
+    const std::int64_t begin = by * conv.dilations[axis];
+    const std::int64_t stride = conv.strides[axis];
+    return from.slice(dim, begin, begin + (outputs(dim) - 1) * stride + 1, stride);
+  };
+  Tensor y = call.bias.defined() ? call.bias.reshape({1, -1, 1, 1}) : Tensor();
+  for (std::int64_t r = 0; r < call.weight.size(2); ++r) {
+    for (std::int64_t s = 0; s < call.weight.size(3); ++s) {
+      const Tensor weight = call.weight.select(3, s).select(2, r).reshape({1, -1, 1, 1});
+      const Tensor product = shifted(shifted(x, 2, r), 3, s) * weight;
+      y = y.defined() ? y + product : product;
+    }
+  }
+  return y;
+}
+
 // Float arithmetic that keeps each layer's input, to ask for its gradient later.
 class InputKeeper final : public nn::LayerRunner {
  public:
@@ -24,7 +57,10 @@ class InputKeeper final : public nn::LayerRunner {
     // Where no weight stands before it, an input has no gradient of its own accord.
     const Tensor x = call.x.requires_grad() ? call.x : call.x.detach().requires_grad_(true);
     inputs_.at(call.layer) = x;
-    return nn::apply_layer(call.op, x, call.weight, call.bias);
+    const nn::LayerCall kept{
+        .layer = call.layer, .op = call.op, .x = x, .weight = call.weight, .bias = call.bias};
+    return is_depthwise(kept) ? depthwise(std::get<ir::Conv>(kept.op), kept)
+                              : nn::apply_layer(kept.op, kept.x, kept.weight, kept.bias);
   }
   const std::vector<Tensor>& inputs() const { return inputs_; }
 

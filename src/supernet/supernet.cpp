@@ -71,6 +71,18 @@ class ModelsRunner final : public nn::LayerRunner {
   const nn::Tensor& path_of_;
 };
 
+// Runs each layer in integers by its row of codes [layer, 4].
+class CodesRunner final : public nn::LayerRunner {
+ public:
+  explicit CodesRunner(nn::Tensor codes) : codes_(std::move(codes)) {}
+  nn::Tensor run(const nn::LayerCall& call) override {
+    return nn::run_training_codes(call, codes_[static_cast<std::int64_t>(call.layer)]);
+  }
+
+ private:
+  nn::Tensor codes_;
+};
+
 }  // namespace
 
 std::vector<Choice> strict_fair_choices(std::span<const std::size_t> candidate_counts, Rng rng) {
@@ -159,17 +171,32 @@ nn::Tensor Supernet::fair_step(nn::Trainer& trainer, const Rng& rng,
       return loss.detach();
     });
   }
-  return trainer.step([&](const nn::Batch& batch) {
+  const auto models = static_cast<std::int64_t>(choices.size());
+  const auto one_by_one = [this, &trainer, models](const nn::Batch& batch,
+                                                   const auto& forward_model) {
     nn::Tensor sum =
         torch::zeros({}, torch::TensorOptions(torch::kFloat32).device(network_.device()));
-    for (const Choice& choice : choices) {
+    for (std::int64_t model = 0; model < models; ++model) {
       // The mean over the models, so that the rate means the same whatever their number.
       const nn::Tensor loss =
-          trainer.loss(forward(batch.inputs, choice), batch) / static_cast<double>(choices.size());
+          trainer.loss(forward_model(batch.inputs, model), batch) / static_cast<double>(models);
       loss.backward();
       sum += loss.detach();
     }
     return sum;
+  };
+  if (can_run_by_codes(strength)) {
+    choose_codes(choices);
+    return trainer.recorded_step([&](const nn::Batch& batch) {
+      return one_by_one(batch, [this](const std::vector<nn::Tensor>& inputs, std::int64_t model) {
+        return forward_codes(inputs, model);
+      });
+    });
+  }
+  return trainer.step([&](const nn::Batch& batch) {
+    return one_by_one(batch, [&](const std::vector<nn::Tensor>& inputs, std::int64_t model) {
+      return forward(inputs, choices[static_cast<std::size_t>(model)]);
+    });
   });
 }
 
@@ -210,6 +237,39 @@ nn::Tensor Supernet::forward_models(const nn::Batch& repeated) {
   TESSERA_CHECK(model_of_.defined(), "forward_models() needs choose_models()");
   ModelsRunner runner(kernels_, model_of_, path_of_);
   return network_.forward(repeated.inputs, runner);
+}
+
+bool Supernet::can_run_by_codes(const std::vector<std::vector<double>>& strength) const {
+  for (std::size_t layer = 0; layer < kernels_.size(); ++layer) {
+    for (std::size_t path = 0; path < kernels_[layer].size(); ++path) {
+      if (strength[layer][path] != 1.0 ||
+          dynamic_cast<const nn::IntegerKernel*>(kernels_[layer][path].get()) == nullptr)
+        return false;
+    }
+  }
+  return true;
+}
+
+void Supernet::choose_codes(const std::vector<Choice>& choices) {
+  std::vector<nn::Tensor> rows;
+  for (const Choice& choice : choices) {
+    for (std::size_t layer = 0; layer < kernels_.size(); ++layer) {
+      const auto& kernel = kernels_[layer].at(static_cast<std::size_t>(choice[layer]));
+      rows.push_back(dynamic_cast<const nn::IntegerKernel&>(*kernel).training_codes());
+    }
+  }
+  const nn::Tensor codes = torch::stack(rows).reshape(
+      {static_cast<std::int64_t>(choices.size()), static_cast<std::int64_t>(kernels_.size()), -1});
+  if (!codes_.defined())
+    codes_ = torch::empty_like(codes, network_.device());
+  TESSERA_CHECK(codes_.sizes() == codes.sizes(), "{} models in a step after {}", codes.size(0),
+                codes_.size(0));
+  codes_.copy_(codes);
+}
+
+nn::Tensor Supernet::forward_codes(const std::vector<nn::Tensor>& inputs, std::int64_t model) {
+  CodesRunner runner(codes_[model]);
+  return network_.forward(inputs, runner);
 }
 
 std::vector<plan::Accuracy> Supernet::measure(const Choice& choice, const nn::Split& split,

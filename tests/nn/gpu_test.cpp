@@ -63,10 +63,24 @@ TEST_F(Gpu, FakeQuantisationGivesTheBitsOfTheCpu) {
   EXPECT_TRUE(fake_float16(x).equal(fake_float16(there(x)).cpu()));
 }
 
+// Recorded work reads its codes anew each time.
+TEST_F(Gpu, ALayerByCodesOnTheDeviceIsItsKernel) {
+  const OneLayer layer = test::conv_layer({.pads = {1, 1, 1, 1}}, {}, 7);
+  const OneLayer on_gpu{layer.op, there(layer.x), there(layer.weight), there(layer.bias)};
+  const Tensor codes = torch::empty({4}, torch::dtype(torch::kFloat32).device(device_));
+  for (const int bits : {2, 5, 8}) {
+    IntegerKernel kernel(bits, {.scales = {0.03F}, .zero_points = {3}, .low = -16, .high = 15},
+                         device_);
+    codes.copy_(kernel.training_codes());
+    EXPECT_TRUE(run_training_codes(on_gpu.call(), codes).equal(kernel.forward(on_gpu.call())))
+        << bits;
+  }
+}
+
 TEST_F(Gpu, WeightScalesAreThoseOfTheCpu) {
   const Tensor weight = test::normal({24, 16, 3, 3}, 3);
   for (const int bits : {2, 4, 8}) {
-    const std::int64_t high = (1 << (bits - 1)) - 1;
+    const Tensor high = torch::full({}, static_cast<double>((1 << (bits - 1)) - 1));
     const auto scales = [&](const Tensor& w) {
       return detail::weight_scales(w, high, RangeMethod::kMse, WeightGranularity::kPerChannel)
           .cpu();

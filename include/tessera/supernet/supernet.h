@@ -60,6 +60,12 @@ class Supernet {
   // Outputs of all models, [models · N, ...], model by model, on a batch repeated for each.
   nn::Tensor forward_models(const nn::Batch& repeated);
 
+  // Where every path is an integer kernel, any number of models of any choice: what tells paths of
+  // a layer apart is then a handful of numbers, which choose_codes() writes to the device.
+  bool can_run_by_codes(const std::vector<std::vector<double>>& strength) const;
+  void choose_codes(const std::vector<Choice>& choices);
+  nn::Tensor forward_codes(const std::vector<nn::Tensor>& inputs, std::int64_t model);
+
   const Space* space_;
   nn::Network network_;
   std::vector<std::vector<std::unique_ptr<nn::LayerKernel>>>
@@ -67,6 +73,7 @@ class Supernet {
   nn::Tensor noise_seed_;  // of training noise; steps recorded on a GPU read it
   nn::Tensor model_of_;    // int64 [layer, path], on the network's device
   nn::Tensor path_of_;     // int64 [layer, model]
+  nn::Tensor codes_;       // [model, layer, 4], IntegerKernel::training_codes()
 };
 
 }  // namespace tessera::supernet

@@ -39,7 +39,8 @@ void normal(float* out, std::int64_t n, Draw draw, Stream stream);
 // Codes with their zero points taken off: real = scale · code, code in [low, high]. With `scales`,
 // row r of n / rows elements has scales[r] instead of `scale`.
 struct Codes {
-  float scale = 1, low = 0, high = 0;
+  float scale = 1;
+  Factor low, high;
   const float* scales = nullptr;
   std::int64_t rows = 1;
 };
@@ -57,7 +58,7 @@ void fake_float16(const float* x, float* y, std::int64_t n, Factor strength, Str
 // `high`. No scale is below `smallest` times the layer's widest, nor below `least`. scratch:
 // [rows].
 struct ScaleSearch {
-  float high = 127;
+  Factor high;
   int count = 16;
   float step = 0.05F;
   float smallest = 0;

@@ -28,6 +28,13 @@ inline Tensor laid_out_like(const Tensor& like, const Tensor& t) {
   return t.strides() == like.strides() ? t : at::empty_like(like).copy_(t);
 }
 
+// t: 0-dim float32. On the CPU its value now.
+inline Factor factor_of(const Tensor& t) {
+  if (t.device().is_cpu())
+    return {.value = t.item<float>()};
+  return {.on_device = t.data_ptr<float>()};
+}
+
 inline Draw draw_from(const NoiseStream::Draw& draw) {
   return {.seed = draw.seed.data_ptr<std::int64_t>(), .key = draw.key};
 }

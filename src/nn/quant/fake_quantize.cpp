@@ -34,19 +34,17 @@ CodeRows rows_of(const CodeTensors& codes) {
           .one_limit = codes.low.numel() == 1};
 }
 
-// Codes whose limits, and whose scale if it is one for all, are known on the CPU: a kernel takes
-// them as arguments.
 bool kernel_applies(const Tensor& x, const CodeTensors& codes) {
-  return gpu::takes(x) && codes.low.device().is_cpu() && codes.low.numel() == 1 &&
-         (codes.scale.device().is_cpu() ? codes.scale.numel() == 1 : x.is_contiguous());
+  return gpu::takes(x) && codes.low.numel() == 1 && codes.high.numel() == 1 &&
+         (codes.scale.numel() == 1 || x.is_contiguous());
 }
 
 gpu::Codes kernel_codes(const CodeTensors& codes) {
-  const bool rows = !codes.scale.device().is_cpu();
-  return {.scale = rows ? 1.0F : codes.scale.item<float>(),
-          .low = codes.low.item<float>(),
-          .high = codes.high.item<float>(),
-          .scales = rows ? codes.scale.data_ptr<float>() : nullptr,
+  const bool on_device = !codes.scale.device().is_cpu();
+  return {.scale = on_device ? 1.0F : codes.scale.item<float>(),
+          .low = gpu::factor_of(codes.low),
+          .high = gpu::factor_of(codes.high),
+          .scales = on_device ? codes.scale.data_ptr<float>() : nullptr,
           .rows = codes.scale.numel()};
 }
 

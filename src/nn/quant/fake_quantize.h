@@ -14,8 +14,8 @@ namespace tessera::nn::detail {
 using torch::Tensor;
 
 // Codes of a tensor with their zero points taken off: real = scale · code. Each tensor is 0-dim
-// (one for all; may stay on the CPU) or [M,1,..] (one per index of x's first dimension, on x's
-// device).
+// (one for all; on the CPU, or on x's device for recorded work to read anew) or [M,1,..] (one per
+// index of x's first dimension, on x's device).
 struct CodeTensors {
   Tensor scale, low, high;
 };
@@ -28,8 +28,9 @@ CodeTensors tensors_of(const plan::AffineCode& code, const Tensor& x);
 Tensor fake_quantize(const Tensor& x, const CodeTensors& codes, const Strength& strength);
 Tensor fake_float16(const Tensor& x, const Strength& strength);
 
-// Scales [M] (or [1] per tensor) of symmetric codes ±high; see weight_code().
-Tensor weight_scales(const Tensor& weight, std::int64_t high, RangeMethod method,
+// Scales [M] (or [1] per tensor) of symmetric codes ±high; see weight_code(). high: 0-dim, float32,
+// on the CPU or the weights' device.
+Tensor weight_scales(const Tensor& weight, const Tensor& high, RangeMethod method,
                      WeightGranularity granularity);
 
 // [M] to [M,1,..] with as many dimensions as `like`.

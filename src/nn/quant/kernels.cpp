@@ -40,6 +40,17 @@ class Float16Kernel final : public LayerKernel {
   bool training_ = false;
 };
 
+// Weights at ±high and inputs at `input`, as far as `strength` goes.
+Tensor run_integers(const LayerCall& call, const Tensor& high, const detail::CodeTensors& input,
+                    RangeMethod weight_method, const Strength& strength) {
+  const Tensor scales = detail::along_first(
+      detail::weight_scales(call.weight, high, weight_method, WeightGranularity::kPerChannel),
+      call.weight);
+  const Tensor w =
+      detail::fake_quantize(call.weight, {.scale = scales, .low = -high, .high = high}, strength);
+  return apply_layer(call.op, detail::fake_quantize(call.x, input, strength), w, call.bias);
+}
+
 // Largest value that a sum of products of these codes can take on, over all channels.
 double largest_accumulation(const Tensor& weight_codes, const plan::AffineCode& input) {
   const double zero = input.zero_points[0];
@@ -60,6 +71,10 @@ struct IntegerKernel::Impl {
   RangeMethod weight_method;
   Strength strength;
   bool training = false;
+
+  double largest_weight_code() const {
+    return static_cast<double>((std::int64_t{1} << (weight_bits - 1)) - 1);
+  }
 };
 
 IntegerKernel::IntegerKernel(int weight_bits, plan::AffineCode input, torch::Device device,
@@ -78,17 +93,20 @@ Tensor IntegerKernel::forward(const LayerCall& call) {
   const Strength& strength = effective(impl_->strength, impl_->training);
   if (strength.is_off())
     return apply_layer(call.op, call.x, call.weight, call.bias);
-  const std::int64_t high = (std::int64_t{1} << (impl_->weight_bits - 1)) - 1;
-  const Tensor scales =
-      detail::along_first(detail::weight_scales(call.weight, high, impl_->weight_method,
-                                                WeightGranularity::kPerChannel),
-                          call.weight);
-  const Tensor limit = torch::full({}, static_cast<double>(high));
-  const Tensor w =
-      detail::fake_quantize(call.weight, {.scale = scales, .low = -limit, .high = limit}, strength);
-  const Tensor x =
-      detail::fake_quantize(call.x, detail::tensors_of(impl_->input, call.x), strength);
-  return apply_layer(call.op, x, w, call.bias);
+  return run_integers(call, torch::full({}, impl_->largest_weight_code()),
+                      detail::tensors_of(impl_->input, call.x), impl_->weight_method, strength);
+}
+
+Tensor IntegerKernel::training_codes() const {
+  TESSERA_CHECK(impl_->weight_method == RangeMethod::kMse, "weights of another range method");
+  const detail::CodeTensors input = detail::tensors_of(impl_->input, Tensor());
+  return torch::stack(
+      {torch::full({}, impl_->largest_weight_code()), input.scale, input.low, input.high});
+}
+
+Tensor run_training_codes(const LayerCall& call, const Tensor& codes) {
+  return run_integers(call, codes[0], {.scale = codes[1], .low = codes[2], .high = codes[3]},
+                      RangeMethod::kMse, Strength());
 }
 
 void IntegerKernel::set_strength(double strength) {

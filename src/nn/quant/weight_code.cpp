@@ -29,13 +29,14 @@ constexpr double kWeightPercentile = 0.999;
 constexpr double kSmallestScale = 1.0 / 65536;
 
 // The search with LibTorch's operators, for other devices. rows: [M,K], widest: [M].
-Tensor best_scales(const Tensor& rows, const Tensor& widest, double high) {
+Tensor best_scales(const Tensor& rows, const Tensor& widest, const Tensor& high) {
   Tensor best = widest.clone();
   Tensor least = at::full_like(widest, std::numeric_limits<float>::infinity());
   for (int i = 0; i < kCandidates.count; ++i) {
     const Tensor scale = widest * (1.0 - kCandidates.step * i);
     const Tensor v = rows / scale.unsqueeze(1);
-    const Tensor error = (v - v.clamp(-high, high).round_()).square_().sum(1) * scale.square();
+    const Tensor error =
+        (v - at::minimum(at::maximum(v, -high), high).round_()).square_().sum(1) * scale.square();
     best = at::where(error < least, scale, best);
     least = at::minimum(error, least);
   }
@@ -52,20 +53,19 @@ Tensor largest_magnitude(const Tensor& rows, RangeMethod method) {
 
 }  // namespace
 
-Tensor weight_scales(const Tensor& weight, std::int64_t high, RangeMethod method,
+Tensor weight_scales(const Tensor& weight, const Tensor& high, RangeMethod method,
                      WeightGranularity granularity) {
   TESSERA_CHECK(method != RangeMethod::kEntropy, "entropy sets ranges of activations alone");
   const torch::NoGradGuard no_grad;
   const Tensor w = weight.detach().to(torch::kFloat32).contiguous();
   const Tensor rows = granularity == WeightGranularity::kPerChannel ? w.reshape({w.size(0), -1})
                                                                     : w.reshape({1, -1});
-  const auto limit = static_cast<double>(high);
   if (method == RangeMethod::kMse && gpu::takes(rows)) {
     Tensor scales = at::empty({rows.size(0)}, rows.options());
     Tensor scratch = at::empty_like(scales);
     if constexpr (gpu::kCompiled)
       gpu::weight_scales(rows.data_ptr<float>(), rows.size(0), rows.size(1),
-                         {.high = static_cast<float>(high),
+                         {.high = gpu::factor_of(high),
                           .count = kCandidates.count,
                           .step = static_cast<float>(kCandidates.step),
                           .smallest = static_cast<float>(kSmallestScale),
@@ -74,7 +74,7 @@ Tensor weight_scales(const Tensor& weight, std::int64_t high, RangeMethod method
                          gpu::current_stream());
     return scales;
   }
-  Tensor widest = largest_magnitude(rows, method) / limit;
+  Tensor widest = largest_magnitude(rows, method) / high;
   // A layer of zeros gets the smallest normal scale: any represents it.
   const Tensor floor =
       (widest.amax() * kSmallestScale).clamp_min(std::numeric_limits<float>::min());
@@ -82,11 +82,10 @@ Tensor weight_scales(const Tensor& weight, std::int64_t high, RangeMethod method
   if (method != RangeMethod::kMse)
     return widest;
   if (!rows.device().is_cpu())
-    return at::maximum(best_scales(rows, widest, limit), floor);
+    return at::maximum(best_scales(rows, widest, high), floor);
   Tensor scales = at::empty_like(widest);
   best_scale_loop(rows.data_ptr<float>(), rows.size(0), rows.size(1), widest.data_ptr<float>(),
-                  static_cast<float>(high), kCandidates, scales.data_ptr<float>(),
-                  at::get_num_threads());
+                  high.item<float>(), kCandidates, scales.data_ptr<float>(), at::get_num_threads());
   return at::maximum(scales, floor);
 }
 
@@ -97,7 +96,9 @@ plan::AffineCode weight_code(const Tensor& weight, int bits, RangeMethod method,
   TESSERA_CHECK((bits >= 2 && bits <= 8) || bits == 16, "{} bits", bits);
   TESSERA_CHECK(weight.numel() > 0, "a layer without weights");
   const std::int64_t high = (std::int64_t{1} << (bits - 1)) - 1;
-  const Tensor scales = detail::weight_scales(weight, high, method, granularity).cpu().contiguous();
+  const Tensor limit = torch::full({}, static_cast<double>(high));
+  const Tensor scales =
+      detail::weight_scales(weight, limit, method, granularity).cpu().contiguous();
   plan::AffineCode code;
   code.scales.assign(scales.data_ptr<float>(), scales.data_ptr<float>() + scales.numel());
   code.zero_points.assign(code.scales.size(), 0);

@@ -117,11 +117,19 @@ class IntegerKernel final : public LayerKernel {
   std::vector<Tensor> parameters() const override { return {}; }
   // The codes at which forward() quantises these weights and its input.
   plan::LayerNumerics numerics(const Tensor& weight) const;
+  // What tells this kernel's training apart from that of another, float32 [4] on the CPU: the
+  // largest weight code, the input's scale, and its least and largest code with the zero point
+  // taken off. REQUIRES: RangeMethod::kMse.
+  Tensor training_codes() const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// IntegerKernel::forward() at full strength by training_codes() that lie on the device of the
+// weights: work that is recorded follows what is written there.
+Tensor run_training_codes(const LayerCall& call, const Tensor& codes);
 
 // One layer in integers: int32 accumulation and bias (wider where int32 could overflow, which takes
 // 16-bit codes), then one float32 multiplication by s_x·s_w. Exact on any device; no gradients.
