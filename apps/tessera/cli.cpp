@@ -112,6 +112,13 @@ void print_result(const std::string& text) {
     throw IoError("cannot write the result to standard output");
 }
 
+void print_json(const nlohmann::ordered_json& result) {
+  constexpr int kVersion = 1;  // of docs/commands.schema.json
+  nlohmann::ordered_json all{{"tessera", kVersion}};
+  all.update(result);
+  print_result(all.dump(2) + "\n");
+}
+
 std::string command_line() {
   return g_command_line;
 }

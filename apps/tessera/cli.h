@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include <CLI/App.hpp>
@@ -50,6 +51,8 @@ struct Command {
 
 // The result of a command, at its end.
 void print_result(const std::string& text);
+// The same as JSON that docs/commands.schema.json describes, with the version of its form first.
+void print_json(const nlohmann::ordered_json& result);
 
 // Reads the command line into the app whose subcommands are the commands. Throws UsageError with
 // one line that names the nearest command or option; returns false after --help or --version.

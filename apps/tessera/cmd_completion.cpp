@@ -71,13 +71,34 @@ std::string fish(const CLI::App& app) {
   return script;
 }
 
-// A line of text in troff: backslashes and what would start a request.
-std::string troff(std::string text) {
-  for (std::size_t at = 0; (at = text.find('\\', at)) != std::string::npos; at += 2)
-    text.insert(at, "\\");
-  for (std::size_t at = 0; (at = text.find('-', at)) != std::string::npos; at += 2)
-    text.insert(at, "\\");
-  return text.starts_with('.') || text.starts_with('\'') ? "\\&" + text : text;
+// A line of text in troff: backslashes, hyphens that are to stay minus signs, and what would start
+// a request.
+std::string troff(std::string_view text) {
+  std::string line = text.starts_with('.') || text.starts_with('\'') ? "\\&" : "";
+  for (const char c : text) {
+    if (c == '\\')
+      line += "\\e";
+    else if (c == '-')
+      line += "\\-";
+    else
+      line += c;
+  }
+  return line;
+}
+
+// "-h, --help" or "--seed UINT", names in bold.
+std::string troff_heading(const CLI::Option& option) {
+  std::string names;
+  const auto add = [&](const std::string& name) { names += (names.empty() ? "" : ", ") + name; };
+  for (const std::string& name : option.get_snames())
+    add("-" + name);
+  for (const std::string& name : option.get_lnames())
+    add("--" + name);
+  if (names.empty())
+    return fmt::format(".I {}", troff(option.get_name(true)));
+  return option.get_items_expected_max() == 0
+             ? fmt::format(".B {}", troff(names))
+             : fmt::format(".BI \"{} \" {}", troff(names), troff(option.get_type_name()));
 }
 
 std::string manual(const CLI::App& app) {
@@ -88,14 +109,17 @@ std::string manual(const CLI::App& app) {
   for (const CLI::App* command : subcommands(app)) {
     page += fmt::format(".SS {}\n{}.\n", command->get_name(), troff(command->get_description()));
     for (const CLI::Option* option : command->get_options()) {
-      page += fmt::format(".TP\n.B {}\n{}\n", troff(option->get_name(true)),
-                          troff(option->get_description()));
+      page +=
+          fmt::format(".TP\n{}\n{}\n", troff_heading(*option), troff(option->get_description()));
     }
   }
   return page +
-         ".SH EXIT STATUS\n0 done, 1 no feasible answer, 2 a mistake in what was given, 70 a bug "
-         "of "
-         "tessera's.\n";
+         ".SH EXIT STATUS\n"
+         ".TP\n.B 0\nDone\n"
+         ".TP\n.B 1\nNo feasible answer, or a check that failed\n"
+         ".TP\n.B 2\nA mistake in what was given; one line on standard error says which\n"
+         ".TP\n.B 70\nA bug of tessera\n"
+         ".TP\n.B 130\nInterrupted; the best so far is kept\n";
 }
 
 }  // namespace

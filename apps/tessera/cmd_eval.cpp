@@ -185,7 +185,7 @@ int check(const EvalOptions& options, const CommonOptions& common) {
                             {"largest_relative", worst},
                             {"tolerance", options.tolerance},
                             {"agrees", agrees}};
-    print_result(json.dump(2) + "\n");
+    print_json(json);
   } else {
     report::Table table({{.title = "output"},
                          {.title = "largest difference", .align = report::Align::kRight},
@@ -202,14 +202,6 @@ int check(const EvalOptions& options, const CommonOptions& common) {
 }
 
 // Data sets -----------------------------------------------------------------------------------
-
-void check_classes(const ir::Graph& graph, const nn::Dataset& data) {
-  const auto& shape = graph.value(graph.outputs.front()).shape;
-  if (shape && ir::element_count(*shape) < data.classes)
-    throw UsageError(fmt::format(
-        "data '{}' has {} classes, the network's output '{}' has {} values", data.spec,
-        data.classes, graph.value(graph.outputs.front()).name, ir::element_count(*shape)));
-}
 
 // Top-1 on the split: of the network as it came, or under a mapping, on the same chips that `map`
 // measured with this seed.
@@ -264,9 +256,8 @@ int measure(const EvalOptions& options, const CommonOptions& common) {
   const torch::Device device = nn::set_up_torch(common.runtime);
   const flow::LoadedNetwork loaded = flow::load_network(options.network);
   const nn::Network network(loaded.graph, device);
-  const nn::Dataset data = nn::load_dataset(options.data, common.seed);
-  nn::check_fits(loaded.graph, data);
-  check_classes(loaded.graph, data);
+  nn::Dataset data = nn::load_dataset(options.data, common.seed);
+  flow::fit_data(loaded.graph, data, options.network);
   const nn::Preprocessing preprocessing = nn::choose_preprocessing(loaded.graph, data);
   const nn::Split split = nn::take(data.test, options.images);
 
@@ -291,7 +282,7 @@ int measure(const EvalOptions& options, const CommonOptions& common) {
           {"threads", runtime.threads},
           {"device", runtime.device}}},
         {"timing", {{"seconds", seconds}}}};
-    print_result(json.dump(2) + "\n");
+    print_json(json);
   } else {
     print_result(accuracy_lines(rows) +
                  fmt::format("{} images of {} ({}), normalized by: {}\n{:.1f} s on {}\n",

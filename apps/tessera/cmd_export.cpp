@@ -58,8 +58,11 @@ int run_export(const ExportCommandOptions& options, const CommonOptions& common)
                                                     .numerics = input.numerics},
                      .opset = options.opset},
                     options.out);
-  print_result(common.json ? nlohmann::ordered_json{{"file", options.out}}.dump(2) + "\n"
-                           : options.out + "\n");
+  if (common.json) {
+    print_json({{"file", options.out}});
+  } else {
+    print_result(options.out + "\n");
+  }
   return kDone;
 }
 

@@ -287,7 +287,11 @@ Command add_inspect(CLI::App& app) {
   add_common_options(*command, *common, {});
   return {command, common, [options, common] {
             const Inspection found = inspect(*options);
-            print_result(common->json ? to_json(found).dump(2) + "\n" : to_text(found));
+            if (common->json) {
+              print_json(to_json(found));
+            } else {
+              print_result(to_text(found));
+            }
             return kDone;
           }};
 }

@@ -54,10 +54,10 @@ Command add_list(CLI::App& app) {
   return {command, common, [kind, common] {
             const std::vector<Item> items = items_of(*kind);
             if (common->json) {
-              nlohmann::ordered_json json = nlohmann::ordered_json::array();
+              nlohmann::ordered_json found = nlohmann::ordered_json::array();
               for (const Item& item : items)
-                json.push_back({{"name", item.name}, {"summary", item.summary}});
-              print_result(json.dump(2) + "\n");
+                found.push_back({{"name", item.name}, {"summary", item.summary}});
+              print_json({{"kind", *kind}, {"items", found}});
             } else {
               report::Table table({{"name"}, {"summary"}});
               for (const Item& item : items)

@@ -190,7 +190,11 @@ int run_quantize(flow::QuantizeSettings settings, const TargetOptions& target,
     print_result(fmt::format("no choice of formats keeps the target: {}\n", report.error().detail));
     return kNoAnswer;
   }
-  print_result(common.json ? as_json(*report).dump(2) + "\n" : as_text(*report));
+  if (common.json) {
+    print_json(as_json(*report));
+  } else {
+    print_result(as_text(*report));
+  }
   return kDone;
 }
 

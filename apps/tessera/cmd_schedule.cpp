@@ -208,7 +208,7 @@ std::string describe_gap(double gap) {
 
 int print_answer(const Answer& answer, const ScheduleOptions& options, bool json) {
   if (json) {
-    print_result(to_json(answer).dump(2) + "\n");
+    print_json(to_json(answer));
   } else if (!answer.cost) {
     print_result("no loop nest runs: " + answer.why_not + "\n");
   } else if (options.yaml) {
@@ -237,7 +237,11 @@ int print_front(const cost::LoopNestModel& model, const cost::Bits& bits,
                         format_quantity(point.summary.energy_pj, Dimension::kEnergy));
   }
   text += front.complete ? "" : "not all of the front: the time was up\n";
-  print_result(json ? Json{{"front", rows}, {"complete", front.complete}}.dump(2) + "\n" : text);
+  if (json) {
+    print_json({{"front", rows}, {"complete", front.complete}});
+  } else {
+    print_result(text);
+  }
   return front.nests.empty() ? kNoAnswer : kDone;
 }
 
@@ -285,10 +289,13 @@ int run_network(const std::vector<NamedProblem>& problems, const hw::SpatialUnit
     layers.push_back(std::move(json_row));
   }
   const Json totals = {{"energy_pj", energy}, {"cycles", cycles}};
-  print_result(json ? Json{{"layers", layers}, {"totals", totals}}.dump(2) + "\n"
-                    : rows.render(160) + fmt::format("total {}, {} cycles\n",
-                                                     format_quantity(energy, Dimension::kEnergy),
-                                                     cycles));
+  if (json) {
+    print_json({{"layers", layers}, {"totals", totals}});
+  } else {
+    print_result(rows.render(160) + fmt::format("total {}, {} cycles\n",
+                                                format_quantity(energy, Dimension::kEnergy),
+                                                cycles));
+  }
   return complete ? kDone : kNoAnswer;
 }
 
@@ -312,8 +319,11 @@ int run_check(const std::string& file, bool json) {
     ++mismatches;
     log_warning(record.id + ": " + difference);
   }
-  print_result(json ? Json{{"records", records.size()}, {"mismatches", mismatches}}.dump(2) + "\n"
-                    : fmt::format("{} records, {} mismatches\n", records.size(), mismatches));
+  if (json) {
+    print_json({{"records", records.size()}, {"mismatches", mismatches}});
+  } else {
+    print_result(fmt::format("{} records, {} mismatches\n", records.size(), mismatches));
+  }
   return mismatches == 0 ? kDone : kNoAnswer;
 }
 

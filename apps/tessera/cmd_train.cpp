@@ -54,7 +54,7 @@ Command add_train(CLI::App& app) {
               {"test_top1", result.test_accuracy},
               {"timing",
                {{"seconds", result.seconds}, {"images_per_second", result.images_per_second}}}};
-          print_result(json.dump(2) + "\n");
+          print_json(json);
         } else {
           print_result(fmt::format(
               "{}\nvalidation top-1 {:.2f} %, test top-1 {:.2f} %\n{}, {:.0f} images/s\n",

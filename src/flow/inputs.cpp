@@ -179,18 +179,63 @@ supernet::Space make_space(const cost::TiledModel& model, const std::string& for
   return space;
 }
 
-void check_fit(const ir::Graph& graph, const nn::Dataset& data, const std::string& network) {
-  if (graph.inputs.size() != 1) {
-    throw UnsupportedError(fmt::format("{}: has {} inputs, only networks with one can be mapped",
-                                       network, graph.inputs.size()));
+namespace {
+
+// Of what Network::forward() returns, without the batch.
+ir::Shape output_shape(const ir::Graph& graph, const std::string& network) {
+  std::vector<std::string> shapes;
+  for (const ir::ValueId output : graph.outputs) {
+    const auto& shape = graph.value(output).shape;
+    if (!shape || shape->size() < 2)
+      throw UnsupportedError(fmt::format("{}: output '{}' is {}, no class scores for each entry",
+                                         network, graph.value(output).name,
+                                         shape ? ir::to_string(*shape) : "of unknown shape"));
+    shapes.push_back(ir::to_string(*shape));
   }
-  nn::check_fits(graph, data);
-  const auto& output = graph.value(graph.outputs.front()).shape;
-  if (!output || output->size() != 2 || output->back() != data.classes) {
-    throw UsageError(fmt::format("{}: output is {}, {} has {} classes", network,
-                                 output ? ir::to_string(*output) : "unknown", data.spec,
-                                 data.classes));
-  }
+  if (std::any_of(shapes.begin(), shapes.end(),
+                  [&](const std::string& shape) { return shape != shapes.front(); }))
+    throw UnsupportedError(fmt::format(
+        "{}: its outputs are {}; allowed: class scores in one output, or in several of one shape",
+        network, fmt::join(shapes, ", ")));
+  ir::Shape shape = *graph.value(graph.outputs.front()).shape;
+  if (shapes.size() > 1)
+    shape.push_back(static_cast<std::int64_t>(shapes.size()));
+  shape.erase(shape.begin());
+  return shape;
+}
+
+}  // namespace
+
+void fit_data(const ir::Graph& graph, nn::Dataset& data, const std::string& network) {
+  nn::fit_inputs(graph, data);
+  const ir::Shape outputs = output_shape(graph, network);
+  const ir::Shape labels = data.test.labels.sizes().slice(1).vec();
+  const auto without = [&](std::size_t axis) {
+    ir::Shape rest = outputs;
+    rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(axis));
+    return rest;
+  };
+  const ir::Shape first = without(0);
+  const ir::Shape last = without(outputs.size() - 1);
+  const bool whole = labels.empty() && ir::element_count(first) == 1;
+  if (!whole && labels != first && labels != last)
+    throw UsageError(fmt::format(
+        "{}: its outputs are {} for an entry, the labels of {} are {}; allowed: labels {} where "
+        "classes come first, {} where they come last",
+        network, ir::to_string(outputs), data.spec,
+        labels.empty() ? "one for an entry" : ir::to_string(labels), ir::to_string(first),
+        ir::to_string(last)));
+  const std::int64_t scores = whole || labels == first ? outputs.front() : outputs.back();
+  if (scores < data.classes)
+    throw UsageError(fmt::format("{}: has {} class scores, {} has {} classes", network, scores,
+                                 data.spec, data.classes));
+}
+
+void note_preprocessing(ir::Graph& graph, const nn::Preprocessing& preprocessing) {
+  if (preprocessing.mean.empty())
+    return;
+  graph.metadata["tessera.mean"] = fmt::format("{}", fmt::join(preprocessing.mean, ","));
+  graph.metadata["tessera.std"] = fmt::format("{}", fmt::join(preprocessing.std, ","));
 }
 
 nn::MappedNetwork load_mapped(const nn::Network& network, const plan::MappingInput& mapping,

@@ -55,8 +55,8 @@ MapInputs load_inputs(const MapSettings& settings, const MapContext& context) {
   // Mistakes in the strategy's settings are found before any work.
   find_strategy(settings.strategy).make({.settings = settings, .model = model, .space = space});
   nn::Dataset data = nn::load_dataset(settings.data, settings.seed);
+  fit_data(network.graph, data, settings.network);
   nn::Preprocessing preprocessing = nn::choose_preprocessing(network.graph, data);
-  check_fit(network.graph, data, settings.network);
   if (settings.batch > data.train.size()) {
     throw UsageError(fmt::format("batch: found {}; allowed: at most the {} training images",
                                  settings.batch, data.train.size()));

@@ -14,6 +14,7 @@
 #include "tessera/flow/inputs.h"
 #include "tessera/onnx/export.h"
 #include "tessera/report/csv.h"
+#include "tessera/report/event_file.h"
 #include "tessera/report/html.h"
 
 namespace tessera::flow {
@@ -24,8 +25,7 @@ constexpr std::string_view kSecondWeights = "model.2.safetensors";
 constexpr std::string_view kAdapted = "adapted.";
 
 ir::Graph with_preprocessing(ir::Graph graph, const nn::Preprocessing& preprocessing) {
-  graph.metadata["tessera.mean"] = fmt::format("{}", fmt::join(preprocessing.mean, ","));
-  graph.metadata["tessera.std"] = fmt::format("{}", fmt::join(preprocessing.std, ","));
+  note_preprocessing(graph, preprocessing);
   return graph;
 }
 
@@ -41,6 +41,7 @@ void remove_other_adapted(const std::filesystem::path& folder, const std::string
 
 void write_record(const std::filesystem::path& folder, const plan::RunRecord& record) {
   write_atomic(folder / "pareto.csv", report::pareto_csv(record));
+  write_atomic(folder / report::kEventFile, report::event_file(record.trace));
   write_atomic(folder / "report.html", report::html_report(record));
   write_atomic(folder / "run.json", plan::to_json(record).dump(1) + "\n");
 }
@@ -126,6 +127,8 @@ std::vector<plan::Alternative> find_alternatives(const cost::TiledModel& model,
 }
 
 std::string describe(const nn::Preprocessing& preprocessing) {
+  if (preprocessing.mean.empty())
+    return preprocessing.source;
   return fmt::format("mean {}, std {} ({})", fmt::join(preprocessing.mean, " "),
                      fmt::join(preprocessing.std, " "), preprocessing.source);
 }

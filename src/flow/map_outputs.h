@@ -12,7 +12,7 @@
 
 namespace tessera::flow {
 
-// Files that the record alone determines: run.json, pareto.csv, report.html.
+// Files that the record alone determines: run.json, pareto.csv, report.html, the event file.
 void write_record(const std::filesystem::path& folder, const plan::RunRecord& record);
 
 // Name of the weights file of a mapping that is final.

@@ -109,7 +109,7 @@ plan::Assignment QuantizeRun::uniform(const format::NumberFormat& format) const 
 void QuantizeRun::calibrate() {
   calibration_.emplace();
   calibration_->data = nn::load_dataset(settings_.data, settings_.seed);
-  check_fit(loaded_.graph, calibration_->data, settings_.network.string());
+  fit_data(loaded_.graph, calibration_->data, settings_.network.string());
   calibration_->preprocessing = nn::choose_preprocessing(loaded_.graph, calibration_->data);
   move_to(calibration_->data, device_);
   calibration_->ranges = nn::observe_ranges(
@@ -120,9 +120,9 @@ void QuantizeRun::correct_biases(const plan::Assignment& assignment) {
   const torch::NoGradGuard no_grad;
   const nn::MappedNetwork quantized = mapped(assignment);
   nn::BiasShiftRunner runner(quantized.kernels());
-  nn::for_each_calibration_batch(
-      calibration_->data, calibration_->preprocessing, settings_.calibration_images,
-      [&](const torch::Tensor& images) { network_.forward(images, runner); });
+  nn::for_each_calibration_batch(calibration_->data, calibration_->preprocessing,
+                                 settings_.calibration_images,
+                                 [&](const auto& inputs) { network_.forward(inputs, runner); });
   report_.corrected_biases = runner.correct(network_);
 }
 
@@ -307,10 +307,7 @@ void QuantizeRun::write(const std::filesystem::path& folder) {
   if (!calibration_)
     return;
   ir::Graph graph = network_.to_graph();
-  graph.metadata["tessera.mean"] =
-      fmt::format("{}", fmt::join(calibration_->preprocessing.mean, ","));
-  graph.metadata["tessera.std"] =
-      fmt::format("{}", fmt::join(calibration_->preprocessing.std, ","));
+  note_preprocessing(graph, calibration_->preprocessing);
   onnx::export_onnx(graph,
                     {.mapping = onnx::ExportMapping{.assignment = report_.mapping.assignment,
                                                     .numerics = report_.mapping.numerics}},

@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <nlohmann/json.hpp>
 
 #include <torch/autograd.h>
 #include <torch/types.h>
 
 #include "tessera/core/error.h"
+#include "tessera/core/file.h"
 #include "tessera/core/hash.h"
 #include "tessera/core/progress.h"
 #include "tessera/flow/architectures.h"
@@ -22,6 +24,7 @@
 #include "tessera/nn/train/evaluate.h"
 #include "tessera/nn/train/trainer.h"
 #include "tessera/onnx/export.h"
+#include "tessera/report/event_file.h"
 
 namespace tessera::flow {
 namespace {
@@ -34,6 +37,9 @@ ir::Graph starting_graph(const TrainSettings& settings, const nn::Dataset& data)
       settings.network.ends_with(".onnx") || settings.network.find('/') != std::string::npos;
   if (is_file)
     return load_network(settings.network).graph;
+  if (!data.is_images)
+    throw UsageError(
+        fmt::format("data '{}' has no images, which {} needs", data.spec, settings.network));
   const auto images = data.train.images.sizes();
   return make_architecture(settings.network, {1, images[1], images[2], images[3]}, data.classes,
                            Rng(settings.seed).split("weights"));
@@ -56,7 +62,7 @@ TrainResult train_network(const TrainSettings& settings) {
       nn::set_up_torch({.threads = settings.threads, .device = settings.device});
   nn::Dataset data = nn::load_dataset(settings.data, settings.seed);
   const ir::Graph start = starting_graph(settings, data);
-  check_fit(start, data, settings.network);
+  fit_data(start, data, settings.network);
   if (settings.batch > data.train.size()) {
     throw UsageError(fmt::format("batch: found {}; allowed: at most the {} training images",
                                  settings.batch, data.train.size()));
@@ -74,15 +80,21 @@ TrainResult train_network(const TrainSettings& settings) {
                        .weight_decay = settings.weight_decay,
                        .label_smoothing = settings.label_smoothing},
                       Rng(settings.seed).split("train"), nullptr);
+  nlohmann::json losses = nlohmann::json::array();  // [step, loss]
   // Running statistics are state, too, though no gradient changes them.
   const auto save = [&] {
     nn::TensorMap state = trainer.state();
     for (const auto& [name, tensor] : network.named_state())
       state["batchnorm." + name] = tensor.detach().clone();
-    folder.save(kCheckpoint, {.tensors = std::move(state), .json = "{}"});
+    folder.save(kCheckpoint, {.tensors = std::move(state), .json = losses.dump()});
+    std::vector<plan::TracePoint> points;
+    for (const auto& row : losses)
+      points.push_back({"train", row.at(0), "loss", row.at(1)});
+    write_atomic(folder.path() / report::kEventFile, report::event_file(points));
   };
   if (const auto checkpoint = folder.load(kCheckpoint)) {
     trainer.restore(checkpoint->tensors);
+    losses = nlohmann::json::parse(checkpoint->json);
     const torch::NoGradGuard no_grad;
     for (const auto& [name, tensor] : network.named_state()) {
       tensor.copy_(checkpoint->tensors.at("batchnorm." + name));
@@ -103,12 +115,14 @@ TrainResult train_network(const TrainSettings& settings) {
   TrainResult result;
   while (!trainer.done() && !interrupted()) {
     const torch::Tensor loss = trainer.recorded_step([&](const nn::Batch& batch) {
-      const torch::Tensor value = trainer.loss(network.forward(batch.x, runner), batch);
+      const torch::Tensor value = trainer.loss(network.forward(batch.inputs, runner), batch);
       value.backward();
       return value.detach();
     });
     if (trainer.steps_done() % 50 == 0) {
-      progress.set_note(fmt::format("loss {:.3f}", nn::checked_loss(trainer, loss)));
+      const double value = nn::checked_loss(trainer, loss);
+      losses.push_back({trainer.steps_done(), value});
+      progress.set_note(fmt::format("loss {:.3f}", value));
     }
     progress.update(static_cast<double>(trainer.steps_done()) / static_cast<double>(steps));
     if (elapsed(last_save) > 10) {
@@ -128,8 +142,7 @@ TrainResult train_network(const TrainSettings& settings) {
     return result;
 
   ir::Graph trained = ir::canonicalize(network.to_graph());
-  trained.metadata["tessera.mean"] = fmt::format("{}", fmt::join(preprocessing.mean, ","));
-  trained.metadata["tessera.std"] = fmt::format("{}", fmt::join(preprocessing.std, ","));
+  note_preprocessing(trained, preprocessing);
   onnx::export_onnx(trained, {}, settings.out);
   // What is reported is measured on what was written, batch normalization folded.
   const nn::Network folded(trained, device);

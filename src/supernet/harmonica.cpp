@@ -134,7 +134,7 @@ class HarmonicaRun {
     nn::FloatRunner runner;
     while (!trainer.done()) {
       trainer.step([&](const nn::Batch& batch) {
-        const nn::Tensor loss = trainer.loss(network.forward(batch.x, runner), batch);
+        const nn::Tensor loss = trainer.loss(network.forward(batch.inputs, runner), batch);
         loss.backward();
         for (std::size_t i = 0; i < weights.size(); ++i) {
           squares[i] += weights[i].grad().square();

@@ -96,12 +96,15 @@ std::vector<Curvature> curvature(const nn::Network& start, const nn::Dataset& da
   std::vector<Curvature> sums(weights.size());
   for (std::int64_t begin = 0; begin < part.size(); begin += kBatch) {
     const std::int64_t end = std::min(begin + kBatch, part.size());
-    const Tensor x = nn::normalize(part.images.slice(0, begin, end), preprocessing);
+    const nn::Split batch = nn::part_of(part, begin, end);
     InputKeeper keeper(weights.size());
-    const Tensor logits = network.forward(x, keeper);
+    const Tensor outputs = network.forward(nn::network_inputs(batch, preprocessing), keeper);
     // Summed over images, so that each one's gradient in its own inputs is at its scale.
-    const Tensor loss =
-        at::cross_entropy_loss(logits, part.labels.slice(0, begin, end), {}, at::Reduction::Sum);
+    const double labels_each =
+        static_cast<double>(batch.labels.numel()) / static_cast<double>(batch.size());
+    const Tensor loss = at::cross_entropy_loss(nn::class_scores(outputs, batch.labels),
+                                               batch.labels, {}, at::Reduction::Sum) /
+                        labels_each;
     const auto input_gradients = torch::autograd::grad({loss}, keeper.inputs(), {}, true);
     for (std::size_t i = 0; i < sums.size(); ++i)
       sums[i].input_trace += input_gradients[i].square().sum().item<double>();

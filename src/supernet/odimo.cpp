@@ -123,9 +123,9 @@ class SharedNetwork {
     }
   }
 
-  nn::Tensor forward(const nn::Tensor& x, double temperature) {
+  nn::Tensor forward(const std::vector<nn::Tensor>& inputs, double temperature) {
     Runner runner(*this, temperature);
-    return network_.forward(x, runner);
+    return network_.forward(inputs, runner);
   }
 
   // A tensor whose gradient is that of the mean of energy and latency, relative to every layer's
@@ -369,7 +369,7 @@ class OdimoRun {
       adam.clear_gradients();
       const nn::Tensor loss = search.step([&](const nn::Batch& batch) {
         const double tau = temperature(now);
-        const nn::Tensor task = search.loss(net.forward(batch.x, tau), batch);
+        const nn::Tensor task = search.loss(net.forward(batch.inputs, tau), batch);
         (task + net.cost(tau) * strength).backward();
         return task.detach();
       });

@@ -146,13 +146,13 @@ nn::Trained Supernet::trained() const {
   return all;
 }
 
-nn::Tensor Supernet::forward(const nn::Tensor& x, const Choice& choice) {
+nn::Tensor Supernet::forward(const std::vector<nn::Tensor>& inputs, const Choice& choice) {
   std::vector<nn::LayerKernel*> chosen;
   for (std::size_t layer = 0; layer < kernels_.size(); ++layer) {
     chosen.push_back(kernels_[layer].at(static_cast<std::size_t>(choice.at(layer))).get());
   }
   nn::KernelRunner runner(std::move(chosen));
-  return network_.forward(x, runner);
+  return network_.forward(inputs, runner);
 }
 
 void Supernet::prepare_training(const Rng& rng, const std::vector<std::vector<double>>& strength) {
@@ -186,18 +186,21 @@ nn::Tensor Supernet::fair_step(nn::Trainer& trainer, const Rng& rng,
     choose_models(choices);
     const auto models = static_cast<std::int64_t>(choices.size());
     return trainer.recorded_step([this, &trainer, models](const nn::Batch& batch) {
-      const nn::Tensor loss = trainer.loss(forward_models(batch.x), batch.repeated(models));
+      const nn::Batch all = batch.repeated(models);
+      const nn::Tensor loss = trainer.loss(forward_models(all), all);
       loss.backward();
       return loss.detach();
     });
   }
   const auto models = static_cast<std::int64_t>(choices.size());
-  const auto one_by_one = [&trainer, models](const nn::Batch& batch, const auto& forward_model) {
-    nn::Tensor sum = torch::zeros({}, batch.x.options());
+  const auto one_by_one = [this, &trainer, models](const nn::Batch& batch,
+                                                   const auto& forward_model) {
+    nn::Tensor sum =
+        torch::zeros({}, torch::TensorOptions(torch::kFloat32).device(network_.device()));
     for (std::int64_t model = 0; model < models; ++model) {
       // The mean over the models, so that the rate means the same whatever their number.
       const nn::Tensor loss =
-          trainer.loss(forward_model(batch.x, model), batch) / static_cast<double>(models);
+          trainer.loss(forward_model(batch.inputs, model), batch) / static_cast<double>(models);
       loss.backward();
       sum += loss.detach();
     }
@@ -206,20 +209,20 @@ nn::Tensor Supernet::fair_step(nn::Trainer& trainer, const Rng& rng,
   if (can_run_by_codes(strength)) {
     choose_codes(choices);
     return trainer.recorded_step([&](const nn::Batch& batch) {
-      return one_by_one(batch, [this](const nn::Tensor& x, std::int64_t model) {
-        return forward_codes(x, model);
+      return one_by_one(batch, [this](const std::vector<nn::Tensor>& inputs, std::int64_t model) {
+        return forward_codes(inputs, model);
       });
     });
   }
   return trainer.step([&](const nn::Batch& batch) {
-    return one_by_one(batch, [&](const nn::Tensor& x, std::int64_t model) {
-      return forward(x, choices[static_cast<std::size_t>(model)]);
+    return one_by_one(batch, [&](const std::vector<nn::Tensor>& inputs, std::int64_t model) {
+      return forward(inputs, choices[static_cast<std::size_t>(model)]);
     });
   });
 }
 
 bool Supernet::can_run_together(const std::vector<Choice>& choices) const {
-  return network_.device().is_cuda() &&
+  return network_.device().is_cuda() && network_.graph().batched &&
          std::all_of(kernels_.begin(), kernels_.end(), [&](const auto& paths) {
            return paths.size() == choices.size() &&
                   std::all_of(paths.begin(), paths.end(), [](const auto& kernel) {
@@ -251,12 +254,10 @@ void Supernet::choose_models(const std::vector<Choice>& choices) {
   }
 }
 
-nn::Tensor Supernet::forward_models(const nn::Tensor& x) {
+nn::Tensor Supernet::forward_models(const nn::Batch& repeated) {
   TESSERA_CHECK(model_of_.defined(), "forward_models() needs choose_models()");
-  std::vector<std::int64_t> repeats(static_cast<std::size_t>(x.dim()), 1);
-  repeats[0] = model_of_.size(1);
   ModelsRunner runner(kernels_, model_of_, path_of_);
-  return network_.forward(x.repeat(repeats), runner);
+  return network_.forward(repeated.inputs, runner);
 }
 
 bool Supernet::can_run_by_codes(const std::vector<std::vector<double>>& strength) const {
@@ -287,9 +288,9 @@ void Supernet::choose_codes(const std::vector<Choice>& choices) {
   codes_.copy_(codes);
 }
 
-nn::Tensor Supernet::forward_codes(const nn::Tensor& x, std::int64_t model) {
+nn::Tensor Supernet::forward_codes(const std::vector<nn::Tensor>& inputs, std::int64_t model) {
   CodesRunner runner(codes_[model]);
-  return network_.forward(x, runner);
+  return network_.forward(inputs, runner);
 }
 
 std::vector<plan::Accuracy> Supernet::measure(const Choice& choice, const nn::Split& split,

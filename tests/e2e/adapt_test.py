@@ -35,8 +35,9 @@ class Adapt(harness.Case):
         self.assertEqual(mapping["network"]["file"], "adapted.1.onnx")
         self.assertEqual(
             sorted(os.listdir(self.path("run"))),
-            ["adapted.1.onnx", "checkpoint", "mapping.json", "model.onnx", "model.safetensors",
-             "pareto.csv", "report.html", "resolved.yaml", "run.json"])
+            ["adapted.1.onnx", "checkpoint", "events.out.tfevents.0.tessera", "mapping.json",
+             "model.onnx", "model.safetensors", "pareto.csv", "report.html", "resolved.yaml",
+             "run.json"])
 
     def test_the_adapted_network_computes_what_the_network_did(self):
         def accuracy(network):

@@ -62,8 +62,8 @@ class Map(harness.Case):
     def test_leaves_a_whole_folder(self):
         self.assertEqual(
             sorted(os.listdir(self.path("run"))),
-            ["checkpoint", "mapping.json", "model.onnx", "model.safetensors", "pareto.csv",
-             "report.html", "resolved.yaml", "run.json"])
+            ["checkpoint", "events.out.tfevents.0.tessera", "mapping.json", "model.onnx",
+             "model.safetensors", "pareto.csv", "report.html", "resolved.yaml", "run.json"])
         self.assertIn("run/mapping.json", self.printed)
 
     def test_totals_are_the_sums_of_their_rows(self):

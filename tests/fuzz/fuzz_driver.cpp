@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a fuzz target without libFuzzer: fuzz_X SECONDS SEED_FILES…. Every round changes one of the
-// files in a few places: other bytes, pieces of the same or another file, words that matter. An
-// input that takes longer than kSlowest ends the program.
+// Runs a fuzz target without libFuzzer: fuzz_X SECONDS SEED FILES…. Every round changes one of the
+// files in a few places: other bytes, pieces of the same or another file, words that matter. The
+// changes follow from SEED. An input that takes longer than kSlowest ends the program.
 #include <unistd.h>
 
 #include <chrono>
@@ -39,8 +39,8 @@ const std::vector<std::string> kWords = {"0",
                                          "~",
                                          "[1..99999999]"};
 
-std::string mutated(const std::vector<std::string>& seeds, Rng& rng) {
-  std::string text = seeds[rng.below(seeds.size())];
+std::string mutated(const std::vector<std::string>& files, Rng& rng) {
+  std::string text = files[rng.below(files.size())];
   for (std::uint64_t n = 1 + rng.below(4); n > 0; --n) {
     const std::size_t at = rng.below(text.size() + 1);
     const std::size_t length = std::min<std::size_t>(rng.below(24), text.size() - at);
@@ -52,7 +52,7 @@ std::string mutated(const std::vector<std::string>& seeds, Rng& rng) {
         text.erase(at, length);
         break;
       case 2: {
-        const std::string& other = seeds[rng.below(seeds.size())];
+        const std::string& other = files[rng.below(files.size())];
         text.insert(at, other.substr(rng.below(other.size() + 1), rng.below(80)));
         break;
       }
@@ -67,18 +67,18 @@ std::string mutated(const std::vector<std::string>& seeds, Rng& rng) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::fprintf(stderr, "usage: %s SECONDS SEED_FILES...\n", argv[0]);
+  if (argc < 4) {
+    std::fprintf(stderr, "usage: %s SECONDS SEED FILES...\n", argv[0]);
     return 2;
   }
-  std::vector<std::string> seeds;
-  for (int i = 2; i < argc; ++i)
-    seeds.push_back(tessera::read_text(argv[i]));
+  std::vector<std::string> files;
+  for (int i = 3; i < argc; ++i)
+    files.push_back(tessera::read_text(argv[i]));
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(std::atoi(argv[1]));
-  Rng rng(1);
+  Rng rng(std::strtoull(argv[2], nullptr, 10));
   long rounds = 0;
   for (; std::chrono::steady_clock::now() < end; ++rounds) {
-    const std::string text = mutated(seeds, rng);
+    const std::string text = mutated(files, rng);
     alarm(kSlowest);
     LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
   }

@@ -212,13 +212,85 @@ TEST(Preprocessing, RejectsMetadataThatDoesNotFit) {
   EXPECT_THAT(error({{"tessera.mean", "1,2"}, {"tessera.std", "1"}}), HasSubstr("2 values"));
 }
 
-TEST(Preprocessing, ChecksThatImagesFitTheNetwork) {
-  const Dataset data = load_dataset("idx:" + idx_folder().string(), 1);
-  EXPECT_NO_THROW(check_fits(graph_with({}, {1, 1, 3, 2}), data));
+TEST(Inputs, ImagesMustFitTheNetwork) {
+  Dataset data = load_dataset("idx:" + idx_folder().string(), 1);
+  EXPECT_NO_THROW(fit_inputs(graph_with({}, {1, 1, 3, 2}), data));
+  EXPECT_TRUE(data.is_images);
   EXPECT_THAT(message<UsageError>([&] {
-                check_fits(graph_with({}, {1, 3, 32, 32}), data);
+                fit_inputs(graph_with({}, {1, 3, 32, 32}), data);
               }),
               AllOf(HasSubstr("1x3x2"), HasSubstr("1x3x32x32")));
+}
+
+// 10 entries of two inputs, "ids" and "mask", with two labels each.
+fs::path npz_of_two_inputs() {
+  const fs::path file = testing::temp_folder() / "two.npz";
+  NamedTensors arrays;
+  for (const std::string part : {"train", "test"}) {
+    arrays.emplace_back("mask_" + part, torch::ones({10, 4}, torch::kInt64));
+    arrays.emplace_back("ids_" + part, torch::arange(40).view({10, 4}).to(torch::kInt32));
+    arrays.emplace_back("y_" + part, torch::arange(20).view({10, 2}) % 4);
+  }
+  write_npz(file, arrays);
+  return file;
+}
+
+ir::Graph graph_with_inputs(const std::vector<std::string>& names) {
+  ir::Graph graph;
+  for (const std::string& name : names)
+    graph.inputs.push_back(
+        graph.add_value({.name = name, .dtype = ir::DType::kInt64, .shape = ir::Shape{1, 4}}));
+  return graph;
+}
+
+TEST(Inputs, SeveralAreTakenByName) {
+  Dataset data = load_dataset("npz:" + npz_of_two_inputs().string(), 1);
+  EXPECT_FALSE(data.is_images);
+  EXPECT_EQ(data.input_names, (std::vector<std::string>{"mask", "ids"}));
+  fit_inputs(graph_with_inputs({"ids", "mask"}), data);
+  EXPECT_EQ(data.test.labels.sizes().vec(), (std::vector<std::int64_t>{10, 2}));
+  const Preprocessing none = choose_preprocessing(graph_with_inputs({}), data);
+  const std::vector<Tensor> inputs = network_inputs(part_of(data.test, 2, 4), none);
+  ASSERT_EQ(inputs.size(), 2U);
+  EXPECT_TRUE(torch::equal(inputs[0], torch::arange(8, 16).view({2, 4})));
+  EXPECT_TRUE(torch::equal(inputs[1], torch::ones({2, 4}, torch::kInt64)));
+  EXPECT_THAT(message<UsageError>([&] { fit_inputs(graph_with_inputs({"ids"}), data); }),
+              AllOf(HasSubstr("ids, mask"), HasSubstr("NAME_train")));
+  EXPECT_THAT(message<UsageError>([&] {
+                fit_inputs(graph_with_inputs({"ids", "mask", "kinds"}), data);
+              }),
+              HasSubstr("kinds"));
+  EXPECT_THAT(load_error<UsageError>("npz:" + npz_of_two_inputs().string() + "?mean=0.5&std=1"),
+              HasSubstr("are for images"));
+}
+
+TEST(Inputs, OtherNumbersStayAsTheyAre) {
+  const fs::path file = testing::temp_folder() / "features.npz";
+  const Tensor features = torch::arange(60).view({20, 3}).to(torch::kFloat32) / 7;
+  const Tensor labels = torch::arange(20) % 3;
+  write_npz(file,
+            {{"x_train", features}, {"y_train", labels}, {"x_test", features}, {"y_test", labels}});
+  Dataset data = load_dataset("npz:" + file.string(), 1);
+  fit_inputs(graph_with({}, {1, 3}), data);
+  EXPECT_TRUE(torch::equal(
+      network_inputs(data.test, choose_preprocessing(graph_with({}, {1, 3}), data))[0], features));
+  EXPECT_THAT(message<UsageError>([&] {
+                fit_inputs(graph_with({}, {1, 4}), data);
+              }),
+              AllOf(HasSubstr("has 3 entries"), HasSubstr("1x4")));
+  EXPECT_THAT(message<UsageError>([&] {
+                ir::Graph integers = graph_with({}, {1, 3});
+                integers.value(integers.inputs[0]).dtype = ir::DType::kInt64;
+                fit_inputs(integers, data);
+              }),
+              HasSubstr("takes int64"));
+}
+
+TEST(ClassScores, StandBehindTheBatch) {
+  const Tensor outputs = torch::arange(2 * 3 * 4).view({2, 3, 4});
+  EXPECT_TRUE(torch::equal(class_scores(outputs, torch::zeros({2, 4})), outputs));
+  EXPECT_TRUE(torch::equal(class_scores(outputs, torch::zeros({2, 3})), outputs.transpose(1, 2)));
+  EXPECT_TRUE(torch::equal(class_scores(outputs, torch::zeros({2})), outputs.view({2, 12})));
 }
 
 Dataset augmented(bool flip, int padding) {

@@ -266,7 +266,7 @@ std::vector<Tensor> train_linear(torch::Device device, Optimizer optimizer, bool
       trainer.restore(state);
     const auto backward = [&](const Batch& batch) {
       const Tensor loss =
-          trainer.loss(batch.x.flatten(1).matmul(parameters[0].t()) + parameters[1], batch);
+          trainer.loss(batch.inputs[0].flatten(1).matmul(parameters[0].t()) + parameters[1], batch);
       loss.backward();
       return loss.detach();
     };

@@ -8,6 +8,8 @@
 // NAME.calibrated.int8 has the scales that calibration gives.
 //
 // A StruM layer's integers are those of its decoded packed weights.
+// Of each of these files two more are made: NAME.int8.same.onnx is what import and export make of
+// it, NAME.int8.folded.onnx the same when constants are folded as the commands do.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,6 +25,7 @@
 #include "tessera/nn/data/npz.h"
 #include "tessera/nn/quant/quantize.h"
 #include "tessera/nn/quant/strum_kernel.h"
+#include "tessera/nn/tensor/generic.h"
 #include "tessera/onnx/export.h"
 #include "tessera/onnx/import.h"
 
@@ -31,18 +34,34 @@ namespace {
 
 constexpr std::int64_t kBatch = 8;
 
+using format::Integer;
+
 struct Form {
-  int weight_bits, input_bits;
+  std::string name;             // of the file
+  std::vector<Integer> layers;  // in turn
   bool per_channel = true;
+  bool symmetric = false;  // inputs
   int opset = 13;
-  std::string name;  // of the file
 };
 
 const Form kForms[] = {
-    {8, 8, true, 13, "int8"},       {7, 7, true, 13, "int7"},     {6, 6, true, 13, "int6"},
-    {5, 5, true, 13, "int5"},       {4, 4, true, 13, "int4"},     {3, 3, true, 13, "int3"},
-    {2, 2, true, 13, "int2"},       {6, 7, true, 13, "int6a7"},   {8, 8, false, 13, "int8tensor"},
-    {4, 8, true, 21, "int4stored"}, {8, 16, true, 21, "int8a16"}, {3, 8, true, 13, "int3a8"},
+    {"int8", {{8, 8}}},
+    {"int7", {{7, 7}}},
+    {"int6", {{6, 6}}},
+    {"int5", {{5, 5}}},
+    {"int4", {{4, 4}}},
+    {"int3", {{3, 3}}},
+    {"int2", {{2, 2}}},
+    {"int6a7", {{6, 7}}},
+    {"int3a8", {{3, 8}}},
+    {"int8tensor", {{8, 8}}, false},
+    {"int8symmetric", {{8, 8}}, true, true},
+    {"int8symmetrictensor", {{8, 8}}, false, true},
+    {"int8opset21", {{8, 8}}, true, false, 21},
+    {"int4stored", {{4, 8}}, true, false, 21},
+    {"int8a16", {{8, 16}}, true, false, 21},
+    {"mixed", {{8, 8}, {4, 4}, {2, 8}, {5, 7}}},
+    {"mixedstored", {{4, 8}, {8, 16}, {8, 8}, {4, 16}, {3, 3}}, true, false, 21},
 };
 
 // One scale for all channels: the largest.
@@ -89,17 +108,19 @@ void write_sample(const ir::Graph& graph, const Network& network,
   plan::Numerics numerics_of_computed;
   for (std::size_t i = 0; i < network.layers().size(); ++i) {
     const ir::Layer& layer = network.workload().layers[i];
+    const Integer& bits = form.layers[i % form.layers.size()];
     plan::LayerNumerics numerics{
-        .weights = weight_code(network.layers()[i].weight, form.weight_bits,
+        .weights = weight_code(network.layers()[i].weight, bits.weight_bits,
                                scheme ? RangeMethod::kMinMax : RangeMethod::kMse),
-        .input = activation_code(observing.observers()[i], form.input_bits, {})};
+        .input = activation_code(observing.observers()[i], bits.activation_bits,
+                                 {.symmetric_activations = form.symmetric})};
     if (!form.per_channel)
       join_channels(numerics.weights);
     if (exact) {
       round_up_to_powers_of_two(numerics.weights);
       round_up_to_powers_of_two(numerics.input);
     }
-    format::NumberFormat number_format = format::Integer{form.weight_bits, form.input_bits};
+    format::NumberFormat number_format = bits;
     if (scheme)
       number_format = *scheme;
     mapping.assignment.paths.push_back({{{"npu", number_format, {0, layer.dims.M}}}});
@@ -108,7 +129,11 @@ void write_sample(const ir::Graph& graph, const Network& network,
       apply_strum(*scheme, computed.layers()[i], numerics.weights);
     numerics_of_computed[layer.name] = std::move(numerics);
   }
-  onnx::export_onnx(graph, {.mapping = mapping, .opset = form.opset}, stem.string() + ".onnx");
+  const std::string file = stem.string() + ".onnx";
+  onnx::export_onnx(graph, {.mapping = mapping, .opset = form.opset}, file);
+  onnx::export_onnx(onnx::import_onnx(file), {}, stem.string() + ".same.onnx");
+  onnx::export_onnx(ir::canonicalize(onnx::import_onnx(file, {.evaluate = evaluate})), {},
+                    stem.string() + ".folded.onnx");
   IntegerRunner integers(computed, numerics_of_computed);
   const std::vector<torch::Tensor> outputs = computed.forward_all(inputs, integers);
   NamedTensors arrays;
@@ -146,7 +171,7 @@ int main(int argc, char** argv) {
     for (const nn::Form& form : nn::kForms)
       write(form, std::nullopt);
     for (const std::string low : {"mip2q", "dliq", "sparsity"})
-      write({8, 8, true, 13, low}, format::parse_strum(low).value());
+      write({low, {{8, 8}}}, format::parse_strum(low).value());
   }
   return 0;
 }

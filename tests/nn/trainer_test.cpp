@@ -44,7 +44,7 @@ class EachOptimizer : public ::testing::TestWithParam<Optimizer> {
   static void advance(Trainer& trainer, const std::vector<Tensor>& parameters, int steps) {
     for (int i = 0; i < steps; ++i) {
       trainer.step([&](const Batch& batch) {
-        const Tensor loss = trainer.loss(classify(parameters, batch.x), batch);
+        const Tensor loss = trainer.loss(classify(parameters, batch.inputs[0]), batch);
         loss.backward();
         return loss.detach();
       });
@@ -116,7 +116,7 @@ TEST(RelativeAdam, StepsAreRelativeToEachChannel) {
         {.optimizer = Optimizer::kRelativeAdam, .steps = 1, .batch = 10, .weight_decay = 0}, Rng(1),
         nullptr);
     trainer.step([&](const Batch& batch) {
-      const Tensor logits = batch.x.flatten(1).matmul((weight / factor).t());
+      const Tensor logits = batch.inputs[0].flatten(1).matmul((weight / factor).t());
       const Tensor loss = trainer.loss(logits, batch);
       loss.backward();
       return loss.detach();

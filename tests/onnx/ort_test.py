@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-import ort_env  # noqa: E402
+import python_env  # noqa: E402
 
 
 def random_inputs(network, generator, np):
@@ -48,7 +48,7 @@ def compare(original, folder):
 
 
 def main(tool, venv, *files):
-    ort_env.enter(venv)
+    python_env.enter(venv)
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:

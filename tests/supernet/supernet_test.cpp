@@ -60,7 +60,7 @@ TEST(Supernet, AStepOverIntegersUpdatesAsItsKernelsDo) {
         trainer.step([&](const nn::Batch& batch) {
           nn::Tensor sum = torch::zeros({});
           for (const Choice& choice : choices) {
-            const nn::Tensor loss = trainer.loss(net.forward(batch.x, choice), batch) / 3.0;
+            const nn::Tensor loss = trainer.loss(net.forward(batch.inputs, choice), batch) / 3.0;
             loss.backward();
             sum += loss.detach();
           }

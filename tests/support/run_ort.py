@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a network in ONNX Runtime at its default optimisation level.
+"""Runs a network in ONNX Runtime, at its default optimisation level where not told otherwise.
 
 run_ort.py FILE.onnx IN.npz OUT.npz: IN has in_NAME for each input (or NAME), OUT gets out_NAME for
 each output. On processors without VNNI, ONNX Runtime's fast signed-by-unsigned products saturate at
@@ -20,17 +20,19 @@ def has_vnni():
         return False
 
 
-def session(path):
+def session(path, optimized=True):
     options = ort.SessionOptions()
     options.log_severity_level = 3
     if not has_vnni():
         options.add_session_config_entry("session.x64quantprecision", "1")
+    if not optimized:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def run(path, inputs):
+def run(path, inputs, optimized=True):
     """Outputs by name. `inputs`: arrays by name."""
-    network = session(path)
+    network = session(path, optimized)
     names = [output.name for output in network.get_outputs()]
     return dict(zip(names, network.run(names, inputs)))
 

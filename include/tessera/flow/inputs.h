@@ -56,9 +56,13 @@ void move_to(nn::Dataset& data, torch::Device device);
 inline constexpr std::string_view kUsualFormats = "fp16,int8,int4/a8,analog";
 supernet::Space make_space(const cost::TiledModel& model, const std::string& formats);
 
-// Throws UsageError when the images' sizes or the number of classes do not fit the network, which
-// stands in the file `network`.
-void check_fit(const ir::Graph& graph, const nn::Dataset& data, const std::string& network);
+// Puts the data's inputs into the order and types of the network, which stands in the file
+// `network`. Throws UsageError when inputs, labels or the number of classes do not fit it,
+// UnsupportedError when its outputs are no class scores.
+void fit_data(const ir::Graph& graph, nn::Dataset& data, const std::string& network);
+
+// Writes into the network how its input is made, for choose_preprocessing() to find.
+void note_preprocessing(ir::Graph& graph, const nn::Preprocessing& preprocessing);
 
 // A trained network that runs under a mapping read from a file.
 nn::MappedNetwork load_mapped(const nn::Network& network, const plan::MappingInput& mapping,

@@ -33,7 +33,7 @@ class Supernet {
   nn::Trained trained() const;
 
   // Logits of the subnetwork that `choice` names; training mode draws noise from `rng`.
-  nn::Tensor forward(const nn::Tensor& x, const Choice& choice);
+  nn::Tensor forward(const std::vector<nn::Tensor>& inputs, const Choice& choice);
   // Sets up every kernel for training: noise streams from `rng`, strength[layer][path] of its
   // format's effect.
   void prepare_training(const Rng& rng, const std::vector<std::vector<double>>& strength);
@@ -59,14 +59,14 @@ class Supernet {
   // choose_models() writes to the device, so that a step can be recorded.
   bool can_run_together(const std::vector<Choice>& choices) const;
   void choose_models(const std::vector<Choice>& choices);
-  // x: [N, ...]. Logits of all models, [models · N, classes], model by model.
-  nn::Tensor forward_models(const nn::Tensor& x);
+  // Outputs of all models, [models · N, ...], model by model, on a batch repeated for each.
+  nn::Tensor forward_models(const nn::Batch& repeated);
 
   // Where every path is an integer kernel, any number of models of any choice: what tells paths of
   // a layer apart is then a handful of numbers, which choose_codes() writes to the device.
   bool can_run_by_codes(const std::vector<std::vector<double>>& strength) const;
   void choose_codes(const std::vector<Choice>& choices);
-  nn::Tensor forward_codes(const nn::Tensor& x, std::int64_t model);
+  nn::Tensor forward_codes(const std::vector<nn::Tensor>& inputs, std::int64_t model);
 
   const Space* space_;
   nn::Network network_;

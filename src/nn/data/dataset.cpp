@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/nn/data/dataset.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -82,10 +84,6 @@ const Kind& find_kind(const detail::DataSpec& spec) {
   throw UsageError(unknown_name("data set", spec.kind, names));
 }
 
-Split select(const Split& split, const std::string& name, const Tensor& indices) {
-  return {name, split.images.index_select(0, indices), split.labels.index_select(0, indices)};
-}
-
 void hold_out_validation(Dataset& data, const detail::DataSpec& spec, std::uint64_t seed) {
   const std::int64_t total = data.train.size();
   const std::int64_t held = spec.validation.value_or(std::min(kUsualValidation, total / 10));
@@ -101,17 +99,20 @@ void hold_out_validation(Dataset& data, const detail::DataSpec& spec, std::uint6
   std::sort(order.begin(), order.begin() + held);
   std::sort(order.begin() + held, order.end());
   const Tensor indices = torch::tensor(order, torch::kInt64);
-  data.validation = select(data.train, "validation", indices.slice(0, 0, held));
-  data.train = select(data.train, "train", indices.slice(0, held));
+  data.validation = select(data.train, indices.slice(0, 0, held));
+  data.validation.name = "validation";
+  data.train = select(data.train, indices.slice(0, held));
 }
 
 std::string hash_of(const detail::RawData& raw) {
   Sha256 hash;
   for (const Split* split : {&raw.train, &raw.test}) {
-    for (const Tensor* tensor : {&split->images, &split->labels}) {
-      for (const std::int64_t size : tensor->sizes())
+    std::vector<Tensor> tensors{split->images, split->labels};
+    tensors.insert(tensors.end(), split->more_inputs.begin(), split->more_inputs.end());
+    for (const Tensor& tensor : tensors) {
+      for (const std::int64_t size : tensor.sizes())
         hash.add(size);
-      hash.add(std::span(static_cast<const std::byte*>(tensor->data_ptr()), tensor->nbytes()));
+      hash.add(std::span(static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()));
     }
   }
   return hash.hex();
@@ -125,9 +126,29 @@ void check_splits(const detail::RawData& raw, const std::string& text) {
   if (raw.train.images.sizes().slice(1) != raw.test.images.sizes().slice(1))
     throw IoError(fmt::format("data '{}': training images are {}, test images {}", text,
                               image_size(raw.train), image_size(raw.test)));
+  if (raw.train.labels.sizes().slice(1) != raw.test.labels.sizes().slice(1))
+    throw IoError(
+        fmt::format("data '{}': labels of the training and the test part differ in shape", text));
+  for (std::size_t i = 0; i < raw.train.more_inputs.size(); ++i) {
+    if (raw.train.more_inputs[i].sizes().slice(1) != raw.test.more_inputs[i].sizes().slice(1))
+      throw IoError(fmt::format("data '{}': {}_train and {}_test differ in shape", text,
+                                raw.input_names[i + 1], raw.input_names[i + 1]));
+  }
 }
 
 void set_preprocessing(Dataset& data, const Kind& kind, const detail::DataSpec& spec) {
+  if (!data.is_images) {
+    if (spec.mean || spec.std || spec.flip || spec.crop)
+      throw UsageError(
+          fmt::format("data '{}': mean, std, flip and crop are for images, bytes [n,C,H,W]; other "
+                      "numbers are taken as they are",
+                      spec.text));
+    return;
+  }
+  if (data.train.labels.dim() > 1 && (data.horizontal_flip || data.crop_padding > 0))
+    throw UsageError(fmt::format(
+        "data '{}': flip and crop would move images away from labels that belong to their pixels",
+        spec.text));
   const auto channels = static_cast<std::size_t>(data.train.images.size(1));
   const std::vector<double>& mean = spec.mean ? *spec.mean : kind.mean;
   const std::vector<double>& std = spec.std ? *spec.std : kind.std;
@@ -158,6 +179,8 @@ Dataset load_dataset(std::string_view text, std::uint64_t seed) {
                                                raw.test.labels.max().item<std::int64_t>()));
   data.horizontal_flip = spec.flip.value_or(kind.horizontal_flip);
   data.crop_padding = static_cast<int>(spec.crop.value_or(kind.crop_padding));
+  data.is_images = raw.is_images;
+  data.input_names = std::move(raw.input_names);
   data.train = std::move(raw.train);
   data.test = std::move(raw.test);
   set_preprocessing(data, kind, spec);
@@ -166,7 +189,7 @@ Dataset load_dataset(std::string_view text, std::uint64_t seed) {
 }
 
 std::string image_size(const Split& split) {
-  return fmt::format("{}x{}x{}", split.images.size(1), split.images.size(2), split.images.size(3));
+  return fmt::format("{}", fmt::join(split.images.sizes().slice(1), "x"));
 }
 
 }  // namespace tessera::nn

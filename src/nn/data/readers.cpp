@@ -127,41 +127,68 @@ IoError missing_array(const fs::path& file, const NamedTensors& arrays, const st
                   file.string(), name, found));
 }
 
-Tensor npz_images(const fs::path& file, const NamedTensors& arrays, const std::string& name) {
-  const Tensor* images = find(arrays, name);
-  if (images == nullptr)
+const Tensor& npz_array(const fs::path& file, const NamedTensors& arrays, const std::string& name) {
+  const Tensor* array = find(arrays, name);
+  if (array == nullptr)
     throw missing_array(file, arrays, name);
-  if (images->scalar_type() != torch::kUInt8 || images->dim() < 3 || images->dim() > 4)
+  if (array->dim() == 0)
     throw IoError(
-        fmt::format("{}: {} is {} with {} dimensions; images are uint8 [n,C,H,W], "
-                    "[n,H,W,C] or [n,H,W]",
-                    file.string(), name, torch::toString(images->scalar_type()), images->dim()));
-  if (images->dim() == 3)
-    return images->unsqueeze(1);
+        fmt::format("{}: {} is one number; needed: an array [n,...]", file.string(), name));
+  return *array;
+}
+
+bool is_image_array(const Tensor& array) {
+  return array.scalar_type() == torch::kUInt8 && (array.dim() == 3 || array.dim() == 4);
+}
+
+Tensor channels_first(const Tensor& images) {
+  if (images.dim() == 3)
+    return images.unsqueeze(1);
   const auto is_channels = [](std::int64_t size) { return size == 1 || size == 3; };
-  const bool last = is_channels(images->size(3)) && !is_channels(images->size(1));
-  return last ? images->permute({0, 3, 1, 2}).contiguous() : *images;
+  const bool last = is_channels(images.size(3)) && !is_channels(images.size(1));
+  return last ? images.permute({0, 3, 1, 2}).contiguous() : images;
 }
 
 Tensor npz_labels(const fs::path& file, const NamedTensors& arrays, const std::string& name,
                   std::int64_t images) {
-  const Tensor* labels = find(arrays, name);
-  if (labels == nullptr)
-    throw missing_array(file, arrays, name);
-  const bool integers = torch::isIntegralType(labels->scalar_type(), /*includeBool=*/false);
-  const bool column = labels->dim() == 1 || (labels->dim() == 2 && labels->size(1) == 1);
-  if (!integers || !column || labels->size(0) != images)
+  const Tensor& labels = npz_array(file, arrays, name);
+  const bool integers = torch::isIntegralType(labels.scalar_type(), /*includeBool=*/false);
+  if (!integers || labels.size(0) != images)
     throw IoError(
-        fmt::format("{}: {} must be {} integers, one for each image", file.string(), name, images));
-  const Tensor result = labels->reshape({-1}).to(torch::kInt64);
-  if (images > 0 && result.min().item<std::int64_t>() < 0)
+        fmt::format("{}: {} must be integers, [{}] or [{},...]: one for each image or for "
+                    "each of its positions",
+                    file.string(), name, images, images));
+  const bool column = labels.dim() == 2 && labels.size(1) == 1;
+  const Tensor result = (column ? labels.reshape({-1}) : labels).to(torch::kInt64).contiguous();
+  if (result.numel() > 0 && result.min().item<std::int64_t>() < 0)
     throw IoError(fmt::format("{}: {} has a negative label", file.string(), name));
   return result;
 }
 
-Split npz_split(const fs::path& file, const NamedTensors& arrays, const std::string& name) {
-  const Tensor images = npz_images(file, arrays, "x_" + name);
-  return {name, images, npz_labels(file, arrays, "y_" + name, images.size(0))};
+// NAME of each NAME_train; none where the only input is x_train.
+std::vector<std::string> npz_inputs(const NamedTensors& arrays) {
+  constexpr std::string_view kSuffix = "_train";
+  std::vector<std::string> names;
+  for (const auto& [name, array] : arrays) {
+    if (name.ends_with(kSuffix) && name != "y_train")
+      names.push_back(name.substr(0, name.size() - kSuffix.size()));
+  }
+  return names.empty() || names == std::vector<std::string>{"x"} ? std::vector<std::string>()
+                                                                 : names;
+}
+
+Split npz_split(const fs::path& file, const NamedTensors& arrays,
+                const std::vector<std::string>& inputs, const std::string& name) {
+  const std::string first = inputs.empty() ? "x" : inputs.front();
+  Split split{.name = name, .images = npz_array(file, arrays, first + "_" + name), .labels = {}};
+  for (std::size_t i = 1; i < inputs.size(); ++i) {
+    split.more_inputs.push_back(npz_array(file, arrays, inputs[i] + "_" + name));
+    if (split.more_inputs.back().size(0) != split.size())
+      throw IoError(fmt::format("{}: {}_{} has {} entries, {}_{} has {}", file.string(), inputs[i],
+                                name, split.more_inputs.back().size(0), first, name, split.size()));
+  }
+  split.labels = npz_labels(file, arrays, "y_" + name, split.size());
+  return split;
 }
 
 }  // namespace
@@ -187,7 +214,16 @@ RawData read_cifar10(const fs::path& folder) {
 
 RawData read_npz_data(const fs::path& file) {
   const NamedTensors arrays = read_npz(file);
-  return {.train = npz_split(file, arrays, "train"), .test = npz_split(file, arrays, "test")};
+  RawData data{.train = {}, .test = {}, .is_images = false, .input_names = npz_inputs(arrays)};
+  data.train = npz_split(file, arrays, data.input_names, "train");
+  data.test = npz_split(file, arrays, data.input_names, "test");
+  if (data.input_names.empty() && is_image_array(data.train.images) &&
+      is_image_array(data.test.images)) {
+    data.is_images = true;
+    data.train.images = channels_first(data.train.images);
+    data.test.images = channels_first(data.test.images);
+  }
+  return data;
 }
 
 }  // namespace tessera::nn::detail

@@ -96,14 +96,33 @@ std::vector<Placement> draw_placements(std::int64_t n, const Dataset& dataset, R
   return placements;
 }
 
+namespace {
+
+// Each of the split's tensors changed alike.
+template <typename Change>
+Split changed(const Split& split, const Change& change) {
+  Split result{split.name, change(split.images), change(split.labels)};
+  for (const Tensor& input : split.more_inputs)
+    result.more_inputs.push_back(change(input));
+  return result;
+}
+
+}  // namespace
+
+Split part_of(const Split& split, std::int64_t begin, std::int64_t end) {
+  return changed(split, [&](const Tensor& tensor) { return tensor.slice(0, begin, end); });
+}
+
 Split take(const Split& split, std::int64_t n) {
-  if (n <= 0 || n >= split.size())
-    return split;
-  return {split.name, split.images.slice(0, 0, n), split.labels.slice(0, 0, n)};
+  return n <= 0 || n >= split.size() ? split : part_of(split, 0, n);
+}
+
+Split select(const Split& split, const Tensor& indices) {
+  return changed(split, [&](const Tensor& tensor) { return tensor.index_select(0, indices); });
 }
 
 Split to_device(const Split& split, torch::Device device) {
-  return {split.name, split.images.to(device), split.labels.to(device)};
+  return changed(split, [&](const Tensor& tensor) { return tensor.to(device); });
 }
 
 Tensor normalize(const Tensor& images, const Preprocessing& preprocessing) {
@@ -122,6 +141,21 @@ Tensor normalize(const Tensor& images, const Preprocessing& preprocessing) {
     return torch::tensor(values).view({1, -1, 1, 1}).to(images.device());
   };
   return torch::addcmul(per_channel(offset), images.to(torch::kFloat32), per_channel(scale));
+}
+
+std::vector<Tensor> network_inputs(const Split& split, const Preprocessing& preprocessing) {
+  std::vector<Tensor> inputs{preprocessing.mean.empty() ? split.images
+                                                        : normalize(split.images, preprocessing)};
+  inputs.insert(inputs.end(), split.more_inputs.begin(), split.more_inputs.end());
+  return inputs;
+}
+
+Tensor class_scores(const Tensor& outputs, const Tensor& labels) {
+  if (labels.dim() == 1)
+    return outputs.flatten(1);
+  std::vector<std::int64_t> positions = outputs.sizes().vec();
+  positions.erase(positions.begin() + 1);
+  return labels.sizes() == positions ? outputs : outputs.movedim(-1, 1);
 }
 
 Tensor augment(const Tensor& images, const Dataset& dataset, Rng& rng) {

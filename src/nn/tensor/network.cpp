@@ -217,8 +217,12 @@ void Network::set_training(bool training) {
   impl_->training = training;
 }
 
-Tensor Network::forward(const Tensor& x, LayerRunner& runner) const {
-  return forward_all({x}, runner).front();
+Tensor Network::forward(const std::vector<Tensor>& inputs, LayerRunner& runner) const {
+  const std::vector<Tensor> outputs = forward_all(inputs, runner);
+  const bool alike = std::all_of(outputs.begin(), outputs.end(), [&](const Tensor& output) {
+    return output.sizes() == outputs.front().sizes();
+  });
+  return outputs.size() > 1 && alike ? torch::stack(outputs, -1) : outputs.front();
 }
 
 std::vector<Tensor> Network::forward_all(const std::vector<Tensor>& inputs,

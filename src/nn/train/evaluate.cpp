@@ -19,12 +19,12 @@ double accuracy(const Network& network, LayerRunner& runner, const Split& split,
   Tensor correct = torch::zeros({}, torch::TensorOptions(torch::kInt64).device(network.device()));
   for (std::int64_t begin = 0; begin < split.size(); begin += batch) {
     const std::int64_t end = std::min(begin + batch, split.size());
-    const Tensor images = split.images.slice(0, begin, end).to(network.device());
-    const Tensor labels = split.labels.slice(0, begin, end).to(network.device());
-    const Tensor outputs = network.forward(normalize(images, preprocessing), runner);
-    correct += (outputs.flatten(1).argmax(1) == labels).sum();
+    const Split part = to_device(part_of(split, begin, end), network.device());
+    const Tensor outputs = network.forward(network_inputs(part, preprocessing), runner);
+    correct += (class_scores(outputs, part.labels).argmax(1) == part.labels).sum();
   }
-  return static_cast<double>(correct.item<std::int64_t>()) / static_cast<double>(split.size());
+  return static_cast<double>(correct.item<std::int64_t>()) /
+         static_cast<double>(split.labels.numel());
 }
 
 }  // namespace tessera::nn

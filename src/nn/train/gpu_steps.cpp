@@ -49,8 +49,9 @@ gpu::StepFactors factors_of(const Tensor& factors) {
 }  // namespace
 
 bool GpuSteps::apply_to(const Dataset& data) {
-  return gpu::kCompiled && device_of(data).is_cuda() &&
-         data.train.images.scalar_type() == torch::kUInt8 && data.train.images.is_contiguous();
+  return gpu::kCompiled && device_of(data).is_cuda() && data.is_images &&
+         data.train.labels.dim() == 1 && data.train.images.scalar_type() == torch::kUInt8 &&
+         data.train.images.is_contiguous();
 }
 
 GpuSteps::GpuSteps(const Dataset& data, const Preprocessing& preprocessing, std::int64_t batch)
@@ -95,14 +96,14 @@ Batch GpuSteps::load() const {
                               .height = split.images.size(2),
                               .width = split.images.size(3)};
   Batch batch;
-  batch.x = at::empty({batch_, shape.channels, shape.height, shape.width}, scale_.options());
+  batch.inputs = {at::empty({batch_, shape.channels, shape.height, shape.width}, scale_.options())};
   batch.y = at::empty({batch_}, split.labels.options());
   static_assert(sizeof(gpu::Placement) == 4 * sizeof(std::int32_t));
   if constexpr (gpu::kCompiled)
     gpu::load_batch(
         split.images.data_ptr<std::uint8_t>(), split.labels.data_ptr<std::int64_t>(), shape,
         reinterpret_cast<const gpu::Placement*>(placements_.data_ptr<std::int32_t>()), batch_,
-        scale_.data_ptr<float>(), offset_.data_ptr<float>(), batch.x.data_ptr<float>(),
+        scale_.data_ptr<float>(), offset_.data_ptr<float>(), batch.inputs[0].data_ptr<float>(),
         batch.y.data_ptr<std::int64_t>(), gpu::current_stream());
   return batch;
 }

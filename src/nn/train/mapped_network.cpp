@@ -53,11 +53,11 @@ std::string kernel_parameter_name(const std::string& layer, const plan::Path& pa
 
 void for_each_calibration_batch(const Dataset& data, const Preprocessing& preprocessing,
                                 std::int64_t images,
-                                const std::function<void(const Tensor&)>& use) {
+                                const std::function<void(const std::vector<Tensor>&)>& use) {
   const Split part = take(data.train, images);
   for (std::int64_t begin = 0; begin < part.size(); begin += kEvaluationBatch) {
     const std::int64_t end = std::min(begin + kEvaluationBatch, part.size());
-    use(normalize(part.images.slice(0, begin, end), preprocessing));
+    use(network_inputs(part_of(part, begin, end), preprocessing));
   }
 }
 
@@ -66,7 +66,7 @@ std::vector<RangeObserver> observe_ranges(const Network& network, const Dataset&
   const torch::NoGradGuard no_grad;
   ObservingRunner runner(network.workload().layers.size());
   for_each_calibration_batch(data, preprocessing, images,
-                             [&](const Tensor& batch) { network.forward(batch, runner); });
+                             [&](const auto& inputs) { network.forward(inputs, runner); });
   return runner.observers();
 }
 
@@ -377,7 +377,7 @@ Tensor MappedNetwork::train_step(Trainer& trainer, const Rng& rng) {
         kernels_[i]->set_noise(NoiseStream(noise_seed_, i));
     }
     KernelRunner runner(kernels());
-    const Tensor value = trainer.loss(network_.forward(batch.x, runner), batch);
+    const Tensor value = trainer.loss(network_.forward(batch.inputs, runner), batch);
     value.backward();
     return value.detach();
   };

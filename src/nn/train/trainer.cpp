@@ -116,17 +116,18 @@ Batch Trainer::load_batch(const Tensor& indices) {
   if (gpu_) {
     batch = gpu_->load();
   } else {
-    batch.x = normalize(data_->train.images.index_select(0, indices), preprocessing_);
-    batch.y = data_->train.labels.index_select(0, indices);
-    if (options_.augment) {
+    const Split part = select(data_->train, indices);
+    batch.inputs = network_inputs(part, preprocessing_);
+    batch.y = part.labels;
+    if (options_.augment && data_->is_images) {
       Rng augmentation = rng_.split("augment").split(static_cast<std::uint64_t>(step_));
-      batch.x = augment(batch.x, *data_, augmentation);
+      batch.inputs[0] = augment(batch.inputs[0], *data_, augmentation);
     }
   }
   if (options_.distillation > 0) {
     const torch::NoGradGuard no_grad;
     FloatRunner runner;
-    batch.teacher = teacher_->forward(batch.x, runner);
+    batch.teacher = teacher_->forward(batch.inputs, runner);
   }
   return batch;
 }
@@ -225,7 +226,8 @@ void Trainer::update_relative_adam(std::size_t index, double learning_rate) {
   }
 }
 
-Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {
+Tensor Trainer::loss(const Tensor& outputs, const Batch& batch) const {
+  const Tensor logits = class_scores(outputs, batch.y);
   Tensor total;
   if (options_.distillation < 1) {
     constexpr std::int64_t kIgnoreNone = -100;
@@ -236,20 +238,26 @@ Tensor Trainer::loss(const Tensor& logits, const Batch& batch) const {
   if (options_.distillation > 0) {
     const double t = options_.temperature;
     const Tensor divergence =
-        at::kl_div(torch::log_softmax(logits / t, 1), torch::log_softmax(batch.teacher / t, 1),
+        at::kl_div(torch::log_softmax(logits / t, 1),
+                   torch::log_softmax(class_scores(batch.teacher, batch.y) / t, 1),
                    at::Reduction::Sum, /*log_target=*/true);
     const Tensor distilled =
-        divergence * (options_.distillation * t * t / static_cast<double>(logits.size(0)));
+        divergence * (options_.distillation * t * t / static_cast<double>(batch.y.numel()));
     total = total.defined() ? total + distilled : distilled;
   }
   return total;
 }
 
 Batch Batch::repeated(std::int64_t times) const {
-  Batch all;
-  all.y = y.repeat({times});
-  if (teacher.defined())
-    all.teacher = teacher.repeat({times, 1});
+  const auto repeat = [&](const Tensor& tensor) {
+    std::vector<std::int64_t> repeats(static_cast<std::size_t>(tensor.dim()), 1);
+    repeats[0] = times;
+    return tensor.repeat(repeats);
+  };
+  Batch all{
+      .inputs = {}, .y = repeat(y), .teacher = teacher.defined() ? repeat(teacher) : Tensor()};
+  for (const Tensor& input : inputs)
+    all.inputs.push_back(repeat(input));
   return all;
 }
 

@@ -50,7 +50,7 @@ struct LayerParameters {
 
 // A graph that runs on LibTorch. Weights and biases of layers are leaf tensors that a trainer may
 // change in place; other constants are fixed, except BatchNorm's, which are trained too while
-// is_training(). Graphs with several outputs return the first from forward().
+// is_training().
 class Network {
  public:
   // Throws UnsupportedError that names the nodes that cannot run.
@@ -63,8 +63,13 @@ class Network {
   const ir::Workload& workload() const;
   torch::Device device() const;
 
-  // x: [N, ...] with any N. A graph that is not batched runs as often as N needs, which is slow.
-  Tensor forward(const Tensor& x, LayerRunner& runner) const;
+  // [N, ...] with any N. A graph that is not batched runs as often as N needs, which is slow.
+  // Several outputs of one shape are stacked along a last axis; of outputs that differ, the first
+  // is returned.
+  Tensor forward(const Tensor& x, LayerRunner& runner) const {
+    return forward(std::vector<Tensor>{x}, runner);
+  }
+  Tensor forward(const std::vector<Tensor>& inputs, LayerRunner& runner) const;
   std::vector<Tensor> forward_all(const std::vector<Tensor>& inputs, LayerRunner& runner) const;
 
   std::vector<LayerParameters>& layers();

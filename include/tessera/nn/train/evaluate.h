@@ -13,7 +13,7 @@ namespace tessera::nn {
 constexpr std::int64_t kEvaluationBatch = 250;
 constexpr std::int64_t kGpuEvaluationBatch = 1000;
 
-// Share of images, 0 to 1, whose label has the highest of the network's outputs (top-1). Runs in
+// Share of labels, 0 to 1, that have the highest of the network's scores (top-1). Runs in
 // the network's present mode (training or not) and without gradients, on the network's device; the
 // split may lie elsewhere. batch 0: as suits the device. REQUIRES: images.
 double accuracy(const Network& network, LayerRunner& runner, const Split& split,

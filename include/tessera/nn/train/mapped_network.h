@@ -22,7 +22,8 @@ namespace tessera::nn {
 // Calls `use` with the first `images` training images, normalized, in batches as they are measured
 // in.
 void for_each_calibration_batch(const Dataset& data, const Preprocessing& preprocessing,
-                                std::int64_t images, const std::function<void(const Tensor&)>& use);
+                                std::int64_t images,
+                                const std::function<void(const std::vector<Tensor>&)>& use);
 
 // Inputs of every layer of the float network over the first `images` training images: what ranges
 // come from.

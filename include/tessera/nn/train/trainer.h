@@ -49,11 +49,11 @@ struct TrainingOptions {
 
 // One batch as the network takes it.
 struct Batch {
-  Tensor x;        // normalized, augmented
-  Tensor y;        // labels
-  Tensor teacher;  // logits of the teacher, undefined without one
+  std::vector<Tensor> inputs;  // images normalized and augmented
+  Tensor y;                    // labels
+  Tensor teacher;              // the teacher's outputs, undefined without one
 
-  // Labels and teacher of `times` copies of the batch, one after the other; x is left out.
+  // `times` copies of the batch, one after the other.
   Batch repeated(std::int64_t times) const;
 };
 
@@ -86,8 +86,9 @@ class Trainer {
   // overwrites.
   Tensor recorded_step(const std::function<Tensor(const Batch&)>& backward);
 
-  // (1 - d)·cross entropy + d·T²·KL(teacher ‖ student), d and T from the options.
-  Tensor loss(const Tensor& logits, const Batch& batch) const;
+  // (1 - d)·cross entropy + d·T²·KL(teacher ‖ student), d and T from the options: the mean over the
+  // labels, where an entry has several.
+  Tensor loss(const Tensor& outputs, const Batch& batch) const;
 
   std::int64_t steps_done() const { return step_; }
   bool done() const { return step_ >= options_.steps; }
