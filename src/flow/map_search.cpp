@@ -119,6 +119,8 @@ void MapRun::search() {
 // Members spread over the front, each trained like the chosen mapping and measured anew: shared
 // weights rank mappings, they do not say how accurate one can become.
 void MapRun::train_front() {
+  if (!supernet::choose(limits_of(settings_), solution_->front))
+    return;  // choose() says what clashes
   std::vector<supernet::Evaluated> members;
   const std::size_t found = solution_->front.size();
   const std::size_t count = std::min(found, static_cast<std::size_t>(front_size()));

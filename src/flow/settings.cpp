@@ -126,7 +126,7 @@ const config::Schema<MapSettings>& map_schema() {
           optional("population", &S::population, integer<std::int64_t>({.min = 2, .max = 100000}),
                    "Candidates per generation, an even number."),
           optional("evaluations", &S::evaluations, integer<std::int64_t>({.min = 1}),
-                   "Candidates in all."),
+                   "Candidates in all; the last generation is finished."),
           optional("operators", &S::operators, text(),
                    "Of nsga2: `standard`, or `klhufek` for those of Klhufek et al. (2024)."),
           optional("fixed-ends", &S::fixed_ends, boolean(),

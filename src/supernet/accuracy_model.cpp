@@ -36,7 +36,16 @@ std::string identity(const Problem& problem, const SharedWeightsOptions& options
   Sha256 hash;
   for (const nn::Tensor& parameter : problem.network.parameters())
     hash.add(bytes_of(parameter));
-  hash.add(problem.data.sha256);
+  const nn::Dataset& data = problem.data;
+  // The same files may be cut, shifted or mirrored in other ways.
+  hash.add(data.sha256).add(bytes_of(data.train.labels)).add(bytes_of(data.validation.labels));
+  hash.add(static_cast<std::int64_t>(data.horizontal_flip)).add(data.crop_padding);
+  for (const auto* values : {&problem.preprocessing.mean, &problem.preprocessing.std}) {
+    for (const double value : *values)
+      hash.add(fmt::format("{:a}", value));
+  }
+  for (const nn::RangeObserver& range : problem.ranges)
+    hash.add(fmt::format("{} {:a} {:a}", range.count(), range.min(), range.max()));
   for (const auto& paths : problem.space) {
     hash.add("layer");
     for (const plan::Path& path : paths) {
@@ -46,7 +55,7 @@ std::string identity(const Problem& problem, const SharedWeightsOptions& options
   }
   const nn::TrainingOptions& t = options.training;
   hash.add(t.steps).add(t.batch).add(options.models).add(t.mask_steps);
-  hash.add(fmt::format("{:a} {:a}", t.learning_rate, t.distillation));
+  hash.add(fmt::format("{:a} {:a} {:a}", t.learning_rate, t.distillation, t.weight_clip));
   hash.add(fmt::format("{:x}", Rng(problem.rng).next_u64()));
   return hash.hex();
 }

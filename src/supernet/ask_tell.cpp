@@ -366,9 +366,20 @@ class AskTellRun {
     }
   }
 
+  // Where none keeps the limits: all of them, which tell what clashes.
+  std::vector<Evaluated> all_measured() const {
+    std::vector<Evaluated> all;
+    for (const auto& [choice, accuracy] : accuracies_) {
+      const auto cost = problem_.model.evaluate(assignment_of(problem_.space, choice));
+      if (cost)
+        all.push_back({.choice = choice, .totals = cost->totals, .accuracy = accuracy});
+    }
+    return all;
+  }
+
   Solution finish() {
     Solution solution;
-    solution.front = front_;
+    solution.front = front_.empty() ? all_measured() : front_;
     solution.evaluations = static_cast<std::int64_t>(accuracies_.size());
     solution.training_samples = accuracy_->training_samples();
     solution.network = accuracy_->network().clone();

@@ -156,6 +156,12 @@ class NestMap(harness.Case):
         for row in taus:
             self.assertTrue(-1 <= row["value"] <= 1)
 
+    def test_limits_that_no_mapping_keeps_are_answered_with_what_comes_nearest(self):
+        code, out, _ = harness.run(*self.command("clash", {"--max-energy": "1 pJ"}), cwd=self.folder)
+        self.assertEqual(code, 1)
+        self.assertRegex(out, "energy at most 1.000 pJ: best of all mappings seen is")
+        self.assertEqual(harness.stable(self.path("clash", "run.json"))["status"], "infeasible")
+
     def test_mistakes_are_named(self):
         for option, value, message in (("--objectives", "accuracy,speed", "speed"),
                                        ("--objectives", "energy", "two or more"),
