@@ -73,7 +73,8 @@ Command add_compare(CLI::App& app) {
                    "Accuracy below the float network's that no longer counts in volumes, 0 to 1 "
                    "[0.1]")
       ->check(CLI::Range(0.0, 1.0));
-  add_map_options(*command, options->map, {"strategy"});
+  // A file of shared weights belongs to one seed.
+  add_map_options(*command, options->map, {"strategy", "supernet-file"});
   add_common_options(*command, *common, {});
   return {command, common, [options, common] { return run_compare(*options, *common); }};
 }

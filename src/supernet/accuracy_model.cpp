@@ -110,7 +110,7 @@ class SharedWeights final : public AccuracyModel {
         .front();
   }
 
-  std::int64_t training_samples() const override {
+  std::int64_t training_samples(std::int64_t) const override {
     return trainer_.steps_done() * options_.training.batch * options_.models;
   }
   const nn::Network& network() const override { return net_.network(); }
@@ -219,14 +219,15 @@ class ShortTraining final : public AccuracyModel {
     nn::Trainer trainer(mapped.trained(), problem_.data, problem_.preprocessing, options_.training,
                         rng.split("data"), &problem_.network);
     mapped.train(trainer, rng, [](const nn::Trainer&, const nn::Tensor&) { return true; });
-    samples_ += options_.training.steps * options_.training.batch;
     nn::ChipPlan plan = problem_.evaluation.chips;
     plan.seconds.resize(1);
     return mapped.measure(images_, problem_.preprocessing, plan, problem_.rng.split("evaluation"))
         .front();
   }
 
-  std::int64_t training_samples() const override { return samples_; }
+  std::int64_t training_samples(std::int64_t measured) const override {
+    return measured * options_.training.steps * options_.training.batch;
+  }
   const nn::Network& network() const override { return problem_.network; }
   nn::TensorMap kernel_state() const override {
     return Supernet(problem_.network, problem_.space, problem_.model.platform(), problem_.ranges)
@@ -237,7 +238,6 @@ class ShortTraining final : public AccuracyModel {
   const Problem& problem_;
   ShortTrainingOptions options_;
   nn::Split images_;
-  std::int64_t samples_ = 0;
 };
 
 }  // namespace

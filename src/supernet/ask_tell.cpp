@@ -381,7 +381,7 @@ class AskTellRun {
     Solution solution;
     solution.front = front_.empty() ? all_measured() : front_;
     solution.evaluations = static_cast<std::int64_t>(accuracies_.size());
-    solution.training_samples = accuracy_->training_samples();
+    solution.training_samples = accuracy_->training_samples(solution.evaluations);
     solution.network = accuracy_->network().clone();
     solution.kernel_state = accuracy_->kernel_state();
     return solution;

@@ -21,8 +21,8 @@ class AccuracyModel {
   // done when it returns true, interrupted when false. `share` of the search's progress is its own.
   virtual bool prepare(Observer& observer, double share) = 0;
   virtual plan::Accuracy measure(const Choice& choice) = 0;
-  // Images times backward passes so far.
-  virtual std::int64_t training_samples() const = 0;
+  // Images times backward passes so far, `measured` candidates included.
+  virtual std::int64_t training_samples(std::int64_t measured) const = 0;
   // The weights under which candidates are measured, or from which each starts; and kernels' state.
   virtual const nn::Network& network() const = 0;
   virtual nn::TensorMap kernel_state() const = 0;
