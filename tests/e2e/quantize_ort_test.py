@@ -12,7 +12,7 @@ import unittest
 import harness
 
 sys.path.insert(0, os.path.join(harness.SOURCE_DIR, "tests", "support"))
-import ort_env  # noqa: E402
+import python_env  # noqa: E402
 
 NETWORK = f"{harness.SOURCE_DIR}/models/resnet8_fashion_mnist.onnx"
 DATA = "/usr/share/datasets/fashion-mnist"
@@ -130,5 +130,5 @@ class OtherHands(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    ort_env.enter(os.path.join(harness.SOURCE_DIR, ".venv"))
+    python_env.enter(os.path.join(harness.SOURCE_DIR, ".venv"))
     harness.main()
