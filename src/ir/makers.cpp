@@ -137,10 +137,8 @@ bool Makers::trace(ValueId value, std::vector<Taken> taken) {
     return false;
   static const std::set<std::string> kMoves = {"Transpose", "Unsqueeze", "Squeeze", "Reshape"};
   // Sums over other atoms: of values, weighted.
-  if (generic->type == "MatMul") {
-    return std::ranges::all_of(node.inputs,
-                               [&](ValueId input) { return !holds(input) || trace(input, taken); });
-  }
+  if (generic->type == "MatMul")
+    return through_all();
   return kMoves.contains(generic->type) && trace(node.inputs[0], taken);
 }
 

@@ -80,33 +80,29 @@ inline __device__ float4 normal_quad(const Draw& draw, std::uint32_t quad) {
   return curand_normal4(&state);
 }
 
-// Sum over the block, given to every thread. Uses all threads of the block; their number is a power
-// of two.
-template <typename T>
-__device__ T block_sum(T value) {
+// What `join` makes of the values of all threads of the block, given to every thread. The number of
+// threads is a power of two.
+template <typename T, typename Join>
+__device__ T block_reduce(T value, const Join& join) {
   __shared__ T shared[kThreads];
   __syncthreads();
   shared[threadIdx.x] = value;
   __syncthreads();
   for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
     if (threadIdx.x < half)
-      shared[threadIdx.x] += shared[threadIdx.x + half];
+      shared[threadIdx.x] = join(shared[threadIdx.x], shared[threadIdx.x + half]);
     __syncthreads();
   }
   return shared[0];
 }
 
+template <typename T>
+__device__ T block_sum(T value) {
+  return block_reduce(value, [](T a, T b) { return a + b; });
+}
+
 inline __device__ float block_max(float value) {
-  __shared__ float shared[kThreads];
-  __syncthreads();
-  shared[threadIdx.x] = value;
-  __syncthreads();
-  for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-    if (threadIdx.x < half)
-      shared[threadIdx.x] = fmaxf(shared[threadIdx.x], shared[threadIdx.x + half]);
-    __syncthreads();
-  }
-  return shared[0];
+  return block_reduce(value, [](float a, float b) { return fmaxf(a, b); });
 }
 
 }  // namespace tessera::nn::gpu
