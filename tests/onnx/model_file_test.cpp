@@ -47,8 +47,8 @@ std::vector<std::filesystem::path> files_below(const std::filesystem::path& fold
 
 std::vector<std::filesystem::path> networks() {
   std::vector<std::filesystem::path> files = files_below(testing::source_file("tests/networks"));
-  for (const auto& folder : {std::optional(fixture("ops/add").parent_path()),
-                             testing::shared_file("models")}) {
+  for (const auto& folder :
+       {std::optional(fixture("ops/add").parent_path()), testing::shared_file("models")}) {
     if (folder) {
       const auto more = files_below(*folder);
       files.insert(files.end(), more.begin(), more.end());
@@ -79,7 +79,8 @@ TEST(ModelFile, ConstantsInTheFileAreThoseInMemory) {
 
 TEST(ModelFile, ConstantsInMemoryDoNotNeedTheFile) {
   const auto path = testing::temp_folder() / "m.onnx";
-  const std::string content = read_text(testing::source_file("tests/networks/vit_dynamo/model.onnx"));
+  const std::string content =
+      read_text(testing::source_file("tests/networks/vit_dynamo/model.onnx"));
   write_atomic(path, content);
   const ir::Graph in_memory = import_onnx(path);
   const ir::Graph in_file = import_onnx(path, {.constants = Constants::kInFile});
