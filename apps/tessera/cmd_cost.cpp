@@ -42,7 +42,7 @@ std::vector<format::NumberFormat> formats_of(const CostOptions& options,
 }
 
 int run_cost(const CostOptions& options, const CommonOptions& common) {
-  const flow::LoadedNetwork network = flow::load_network(options.network);
+  const flow::LoadedNetwork network = flow::load_network(options.network, onnx::Constants::kInFile);
   const hw::Platform platform = hw::load_platform(options.hardware, hw::platform_folders());
   std::optional<plan::MappingInput> input;
   if (!options.mapping.empty())

@@ -59,7 +59,7 @@ struct NamedProblem {
 std::vector<NamedProblem> read_problems(const ScheduleOptions& options) {
   const std::string& text = options.problem;
   if (text.ends_with(".onnx")) {
-    const flow::LoadedNetwork network = flow::load_network(text);
+    const flow::LoadedNetwork network = flow::load_network(text, onnx::Constants::kInFile);
     std::vector<NamedProblem> problems;
     const auto grouping = options.dense ? ir::Grouping::kDense : ir::Grouping::kAsIs;
     for (const ir::Layer& layer : ir::workload(network.graph).layers)

@@ -23,30 +23,43 @@ namespace {
                             std::generic_category().message(code)));
 }
 
-// Closes on every way out.
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0)
-      ::close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-template <typename Container>
-Container read_all(const fs::path& path) {
+int open_to_read(const fs::path& path) {
   std::error_code code;
   if (fs::is_directory(path, code))
     fail(path, "read", EISDIR);
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0)
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0)
     fail(path, "read", errno);
+  return file;
+}
+
+FileStamp stamp_of(const FileDescriptor& file, const fs::path& path) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) < 0)
+    fail(path, "read", errno);
+  if (!S_ISREG(status.st_mode))
+    throw IoError(fmt::format("{}: cannot read: not a regular file", path.string()));
+  constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+  return {.size = static_cast<std::uint64_t>(status.st_size),
+          .modified_ns = status.st_mtim.tv_sec * kNsPerSecond + status.st_mtim.tv_nsec};
+}
+
+// Of a new file beside `path`, whose folder is made where it is missing.
+fs::path temporary_for(const fs::path& path) {
+  std::error_code code;
+  if (path.has_parent_path()) {
+    fs::create_directories(path.parent_path(), code);
+    if (code)
+      fail(path.parent_path(), "create folder", code.value());
+  }
+  fs::path temporary = path;
+  temporary += fmt::format(".{}.tmp", ::getpid());
+  return temporary;
+}
+
+template <typename Container>
+Container read_all(const fs::path& path) {
+  const FileDescriptor file(open_to_read(path));
   constexpr std::size_t kPiece = 65536;
   // All at once where the size is known, since a network's file is large.
   struct stat status {};
@@ -115,37 +128,61 @@ void write_atomic(const fs::path& path, std::string_view content) {
 }
 
 void write_atomic(const fs::path& path, std::span<const std::byte> content) {
-  std::error_code code;
-  if (path.has_parent_path()) {
-    fs::create_directories(path.parent_path(), code);
-    if (code)
-      fail(path.parent_path(), "create folder", code.value());
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
+}
+
+FileDescriptor::~FileDescriptor() {
+  if (fd_ >= 0)
+    ::close(fd_);
+}
+
+FileReader::FileReader(const fs::path& path)
+    : path_(path), file_(open_to_read(path)), opened_(stamp_of(file_, path)) {}
+
+void FileReader::read(std::uint64_t offset, std::span<std::byte> into) const {
+  TESSERA_CHECK(offset <= size() && into.size() <= size() - offset, "{} bytes from {} of {}",
+                into.size(), offset, size());
+  bool ended = false;
+  for (std::size_t done = 0; !ended && done < into.size();) {
+    const ssize_t got = ::pread(file_.get(), into.data() + done, into.size() - done,
+                                static_cast<off_t>(offset + done));
+    if (got < 0 && errno != EINTR)
+      fail(path_, "read", errno);
+    done += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+    ended = got == 0;
   }
-  fs::path temporary = path;
-  temporary += fmt::format(".{}.tmp", ::getpid());
-  {
-    const FileDescriptor file(
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (file.get() < 0)
-      fail(path, "write", errno);
-    bool good = true;
-    for (std::size_t written = 0; good && written < content.size();) {
-      const ssize_t n = ::write(file.get(), content.data() + written, content.size() - written);
-      if (n >= 0)
-        written += static_cast<std::size_t>(n);
-      good = n >= 0 || errno == EINTR;
-    }
-    if (!good || ::fsync(file.get()) < 0) {
-      const int reason = errno;
-      ::unlink(temporary.c_str());
-      fail(path, "write", reason);
-    }
+  if (ended || stamp_of(file_, path_) != opened_)
+    throw IoError(fmt::format("{}: has changed since it was opened", path_.string()));
+}
+
+AtomicFile::AtomicFile(const fs::path& path)
+    : path_(path),
+      temporary_(temporary_for(path)),
+      file_(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {
+  if (file_.get() < 0)
+    fail(path_, "write", errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (!committed_)
+    ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::span<const std::byte> content) {
+  for (std::size_t written = 0; written < content.size();) {
+    const ssize_t n = ::write(file_.get(), content.data() + written, content.size() - written);
+    if (n < 0 && errno != EINTR)
+      fail(path_, "write", errno);
+    written += static_cast<std::size_t>(std::max<ssize_t>(n, 0));
   }
-  if (::rename(temporary.c_str(), path.c_str()) < 0) {
-    const int reason = errno;
-    ::unlink(temporary.c_str());
-    fail(path, "write", reason);
-  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(file_.get()) < 0 || ::rename(temporary_.c_str(), path_.c_str()) < 0)
+    fail(path_, "write", errno);
+  committed_ = true;
 }
 
 }  // namespace tessera

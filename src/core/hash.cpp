@@ -3,7 +3,9 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 #include "tessera/core/error.h"
 #include "tessera/core/file.h"
@@ -18,24 +20,23 @@ std::string to_hex(std::span<const unsigned char> digest) {
   return text;
 }
 
-}  // namespace
-
-struct Sha256::State {
+// SHA-256 of what was added so far.
+struct Digest {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
-  State() {
+  Digest() {
     TESSERA_CHECK(context != nullptr && EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1,
                   "cannot start SHA-256");
   }
-  ~State() { EVP_MD_CTX_free(context); }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
+  ~Digest() { EVP_MD_CTX_free(context); }
+  Digest(const Digest&) = delete;
+  Digest& operator=(const Digest&) = delete;
 
   void update(const void* data, std::size_t size) {
     TESSERA_CHECK(EVP_DigestUpdate(context, data, size) == 1, "SHA-256 update failed");
   }
   std::string finish() const {
     // On a copy, so that hex() may be asked more than once.
-    State copy;
+    Digest copy;
     TESSERA_CHECK(EVP_MD_CTX_copy_ex(copy.context, context) == 1, "SHA-256 copy failed");
     std::array<unsigned char, 32> digest{};
     TESSERA_CHECK(EVP_DigestFinal_ex(copy.context, digest.data(), nullptr) == 1,
@@ -43,6 +44,10 @@ struct Sha256::State {
     return to_hex(digest);
   }
 };
+
+}  // namespace
+
+struct Sha256::State : Digest {};
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {}
 Sha256::~Sha256() = default;
@@ -81,7 +86,15 @@ std::string sha256(std::string_view text) {
 }
 
 std::string sha256_file(const std::string& path) {
-  return sha256(read_bytes(path));
+  const FileReader file(path);
+  Digest state;
+  std::vector<std::byte> piece(std::size_t{1} << 20);
+  for (std::uint64_t done = 0; done < file.size(); done += piece.size()) {
+    piece.resize(std::min<std::uint64_t>(piece.size(), file.size() - done));
+    file.read(done, piece);
+    state.update(piece.data(), piece.size());
+  }
+  return state.finish();
 }
 
 }  // namespace tessera

@@ -18,7 +18,6 @@
 #include "tessera/ir/passes.h"
 #include "tessera/nn/data/safetensors.h"
 #include "tessera/nn/tensor/generic.h"
-#include "tessera/onnx/import.h"
 #include "tessera/search/network_nests.h"
 
 namespace tessera::flow {
@@ -40,8 +39,8 @@ std::optional<ir::Shape> parse_sizes(std::string_view text) {
 
 }  // namespace
 
-LoadedNetwork look_at_network(const std::string& network) {
-  onnx::ImportOptions options{.evaluate = nn::evaluate};
+LoadedNetwork look_at_network(const std::string& network, onnx::Constants constants) {
+  onnx::ImportOptions options{.evaluate = nn::evaluate, .constants = constants};
   std::string file = network;
   if (const std::size_t mark = network.rfind('?');
       mark != std::string::npos && !std::filesystem::exists(network)) {
@@ -70,8 +69,8 @@ LoadedNetwork look_at_network(const std::string& network) {
   return loaded;
 }
 
-LoadedNetwork load_network(const std::string& network) {
-  LoadedNetwork loaded = look_at_network(network);
+LoadedNetwork load_network(const std::string& network, onnx::Constants constants) {
+  LoadedNetwork loaded = look_at_network(network, constants);
   try {
     ir::workload(loaded.graph);
   } catch (const UnsupportedError& error) {

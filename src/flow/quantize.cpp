@@ -42,6 +42,12 @@ struct Calibration {
   std::vector<nn::RangeObserver> ranges;
 };
 
+// Whether the network runs, or weights change. Otherwise each layer's weights are read from the
+// file when they are needed, and are not in memory all at once.
+bool needs_network(const QuantizeSettings& settings) {
+  return !settings.data.empty() || settings.equalize;
+}
+
 class QuantizeRun {
  public:
   explicit QuantizeRun(const QuantizeSettings& settings)
@@ -50,12 +56,14 @@ class QuantizeRun {
         device_(nn::set_up_torch({.threads = settings.threads,
                                   .device = settings.device,
                                   .keep_freed_memory = !settings.data.empty()})),
-        loaded_(load_network(settings.network)),
+        loaded_(load_network(settings.network, needs_network(settings) ? onnx::Constants::kInMemory
+                                                                       : onnx::Constants::kInFile)),
         unit_(unit_for(hw::load_platform(settings.hardware, hw::platform_folders()), schemes_[0])),
-        network_(loaded_.graph, device_),
-        model_(network_.workload(), unit_.platform),
-        kept_(kept_layers(settings.keep, network_.workload())),
+        model_(ir::workload(loaded_.graph), unit_.platform),
+        kept_(kept_layers(settings.keep, model_.workload())),
         ranges_{.method = nn::parse_range_method("--ranges", settings.ranges)} {
+    if (needs_network(settings))
+      network_.emplace(loaded_.graph, device_);
     if (settings.bias_correction && settings.data.empty())
       throw UsageError("--bias-correction needs --data to measure what quantisation shifts");
     if (schemes_.size() > 1 && !settings.search)
@@ -74,8 +82,10 @@ class QuantizeRun {
   Expected<plan::Assignment> decide();
   Expected<plan::Assignment> decide_for_accuracy(const QuantizeChoices& choices);
   void calibrate();
+  // On the CPU.
+  nn::LayerParameters parameters(std::size_t layer) const;
   nn::MappedNetwork mapped(const plan::Assignment& assignment) const {
-    return {network_, assignment, unit_.platform, calibration_->ranges, ranges_};
+    return {*network_, assignment, unit_.platform, calibration_->ranges, ranges_};
   }
   void correct_biases(const plan::Assignment& assignment);
   double top1(const plan::Assignment& assignment, const nn::Split& split) const;
@@ -89,10 +99,10 @@ class QuantizeRun {
   torch::Device device_;
   LoadedNetwork loaded_;
   QuantizeUnit unit_;
-  nn::Network network_;
   cost::TiledModel model_;
   std::vector<bool> kept_;
   nn::CalibrationOptions ranges_;
+  std::optional<nn::Network> network_;
   std::optional<Calibration> calibration_;
   QuantizeReport report_;
 };
@@ -106,6 +116,14 @@ plan::Assignment QuantizeRun::uniform(const format::NumberFormat& format) const 
   return assignment;
 }
 
+nn::LayerParameters QuantizeRun::parameters(std::size_t layer) const {
+  if (!network_)
+    return nn::load_parameters(loaded_.graph, model_.workload().layers[layer]);
+  const nn::LayerParameters& own = network_->layers()[layer];
+  return {.weight = own.weight.detach().cpu(),
+          .bias = own.bias.defined() ? own.bias.detach().cpu() : torch::Tensor()};
+}
+
 void QuantizeRun::calibrate() {
   calibration_.emplace();
   calibration_->data = nn::load_dataset(settings_.data, settings_.seed);
@@ -113,7 +131,7 @@ void QuantizeRun::calibrate() {
   calibration_->preprocessing = nn::choose_preprocessing(loaded_.graph, calibration_->data);
   move_to(calibration_->data, device_);
   calibration_->ranges = nn::observe_ranges(
-      network_, calibration_->data, calibration_->preprocessing, settings_.calibration_images);
+      *network_, calibration_->data, calibration_->preprocessing, settings_.calibration_images);
 }
 
 void QuantizeRun::correct_biases(const plan::Assignment& assignment) {
@@ -122,8 +140,8 @@ void QuantizeRun::correct_biases(const plan::Assignment& assignment) {
   nn::BiasShiftRunner runner(quantized.kernels());
   nn::for_each_calibration_batch(calibration_->data, calibration_->preprocessing,
                                  settings_.calibration_images,
-                                 [&](const auto& inputs) { network_.forward(inputs, runner); });
-  report_.corrected_biases = runner.correct(network_);
+                                 [&](const auto& inputs) { network_->forward(inputs, runner); });
+  report_.corrected_biases = runner.correct(*network_);
 }
 
 double QuantizeRun::top1(const plan::Assignment& assignment, const nn::Split& split) const {
@@ -137,7 +155,8 @@ Expected<plan::Assignment> QuantizeRun::decide() {
   if (!settings_.search)
     return uniform(schemes_[0]);
   const QuantizeChoices choices =
-      make_choices(network_, model_, unit_.unit, search_formats(schemes_), kept_);
+      make_choices([this](std::size_t layer) { return parameters(layer).weight; }, model_,
+                   unit_.unit, search_formats(schemes_), kept_);
   if (settings_.search->max_accuracy_loss)
     return decide_for_accuracy(choices);
   const auto choice = settings_.search->min_sqnr_db
@@ -187,11 +206,11 @@ void QuantizeRun::measure_layers(const plan::Assignment& assignment) {
   at::parallel_for(
       0, static_cast<std::int64_t>(count), 1, [&](std::int64_t begin, std::int64_t end) {
         for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-          const torch::Tensor& weight = network_.layers()[i].weight;
+          const torch::Tensor weight = parameters(i).weight;
           const format::NumberFormat& format = assignment.paths[i].parts.front().format;
           noise[i] = weight_noise(weight, format);
           report_.layers[i] = {
-              .name = network_.workload().layers[i].name,
+              .name = model_.workload().layers[i].name,
               .format = format,
               .weights = weight.numel(),
               .stored_bits = format::stored_weight_bits(format, nn::weight_shape(weight)),
@@ -227,7 +246,7 @@ void QuantizeRun::measure_hardware() {
     if (auto* digital = std::get_if<hw::DigitalUnit>(&unit))
       digital->strum_pe.reset();
   }
-  const auto cost = cost::TiledModel(network_.workload(), plain).evaluate(uniform(kInt8));
+  const auto cost = cost::TiledModel(model_.workload(), plain).evaluate(uniform(kInt8));
   if (!cost)
     throw UsageError(fmt::format("--hardware: int8 does not fit: {}", cost.error().detail));
   report_.int8_energy_pj = cost->totals.energy_pj;
@@ -243,7 +262,7 @@ Expected<QuantizeReport> QuantizeRun::run() {
   const auto start = std::chrono::steady_clock::now();
   report_.scheme = format::to_string(schemes_[0]);
   if (settings_.equalize)
-    report_.equalized_pairs = nn::equalize_layers(network_);
+    report_.equalized_pairs = nn::equalize_layers(*network_);
   if (!settings_.data.empty())
     calibrate();
   const auto assignment = decide();
@@ -259,7 +278,7 @@ Expected<QuantizeReport> QuantizeRun::run() {
   mapping.network = loaded_.file;
   mapping.platform = {.name = unit_.platform.name, .sha256 = unit_.platform.sha256};
   mapping.assignment = *assignment;
-  mapping.workload = network_.workload();
+  mapping.workload = model_.workload();
   mapping.cost = *cost;
   mapping.search.strategy = settings_.search ? "knapsack" : "uniform";
   mapping.search.seed = settings_.seed;
@@ -270,7 +289,7 @@ Expected<QuantizeReport> QuantizeRun::run() {
     accuracy.images = test.size();
     if (settings_.baselines) {
       nn::FloatRunner exact;
-      accuracy.fp32 = nn::accuracy(network_, exact, test, calibration_->preprocessing);
+      accuracy.fp32 = nn::accuracy(*network_, exact, test, calibration_->preprocessing);
       accuracy.int8 = top1(uniform(kInt8), test);
     }
     if (settings_.bias_correction)
@@ -299,14 +318,14 @@ void QuantizeRun::write(const std::filesystem::path& folder) {
   if (report_.equalized_pairs > 0 || report_.corrected_biases > 0) {
     // The mapping's codes belong to weights that have changed.
     const std::filesystem::path changed = note("network.onnx");
-    onnx::export_onnx(network_.to_graph(), {}, changed);
+    onnx::export_onnx(network_->to_graph(), {}, changed);
     report_.mapping.network = {.file = changed.string(), .sha256 = sha256_file(changed)};
   }
   write_atomic(note("platform.yaml"), hw::write_platform(unit_.platform));
   write_atomic(note("mapping.json"), plan::to_json(report_.mapping).dump(1) + "\n");
   if (!calibration_)
     return;
-  ir::Graph graph = network_.to_graph();
+  ir::Graph graph = network_->to_graph();
   note_preprocessing(graph, calibration_->preprocessing);
   onnx::export_onnx(graph,
                     {.mapping = onnx::ExportMapping{.assignment = report_.mapping.assignment,
@@ -319,12 +338,14 @@ void QuantizeRun::write(const std::filesystem::path& folder) {
 void QuantizeRun::write_packed_weights(const std::filesystem::path& file) const {
   const std::size_t count = report_.layers.size();
   std::vector<nn::NamedTensors> of_layers(count);
+  std::vector<torch::Tensor> biases(count);
   at::parallel_for(
       0, static_cast<std::int64_t>(count), 1, [&](std::int64_t begin, std::int64_t end) {
         const torch::NoGradGuard no_grad;
         for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
           const QuantizedLayer& layer = report_.layers[i];
-          const torch::Tensor weight = network_.layers()[i].weight.detach().cpu();
+          const auto [weight, bias] = parameters(i);
+          biases[i] = bias;
           plan::AffineCode code = nn::strum_base_code(weight);
           nn::NamedTensors& tensors = of_layers[i];
           const auto* strum = std::get_if<format::Strum>(&layer.format);
@@ -354,9 +375,8 @@ void QuantizeRun::write_packed_weights(const std::filesystem::path& file) const 
       content.tensors.push_back(std::move(tensor));
   }
   for (std::size_t i = 0; i < count; ++i) {
-    if (network_.layers()[i].bias.defined())
-      content.tensors.emplace_back(report_.layers[i].name + ".bias",
-                                   network_.layers()[i].bias.detach().cpu());
+    if (biases[i].defined())
+      content.tensors.emplace_back(report_.layers[i].name + ".bias", biases[i]);
   }
   content.metadata["tessera.packed"] = "1";
   content.metadata["tessera.network.sha256"] = loaded_.file.sha256;

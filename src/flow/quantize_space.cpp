@@ -160,8 +160,9 @@ std::vector<format::NumberFormat> search_formats(std::span<const format::NumberF
   return formats;
 }
 
-QuantizeChoices make_choices(const nn::Network& network, const cost::TiledModel& model,
-                             const std::string& unit, std::span<const format::NumberFormat> formats,
+QuantizeChoices make_choices(const std::function<torch::Tensor(std::size_t layer)>& weight_of,
+                             const cost::TiledModel& model, const std::string& unit,
+                             std::span<const format::NumberFormat> formats,
                              const std::vector<bool>& kept) {
   QuantizeChoices choices;
   plan::Assignment int8;
@@ -177,7 +178,7 @@ QuantizeChoices make_choices(const nn::Network& network, const cost::TiledModel&
     auto& noise = choices.noise.emplace_back();
     auto& energy = choices.energy_pj.emplace_back();
     const std::int64_t channels = model.workload().layers[i].dims.M;
-    const torch::Tensor& weight = network.layers()[i].weight;
+    const torch::Tensor weight = weight_of(i);
     for (const format::NumberFormat& format : formats) {
       const plan::Path path{{{unit, format, {0, channels}}}};
       const auto cost = model.layer_cost(i, path);

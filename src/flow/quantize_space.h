@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,8 +44,9 @@ struct QuantizeChoices {
   std::vector<std::vector<double>> energy_pj;
   double fixed_pj = 0;  // of everything but layers
 };
-QuantizeChoices make_choices(const nn::Network& network, const cost::TiledModel& model,
-                             const std::string& unit, std::span<const format::NumberFormat> formats,
+QuantizeChoices make_choices(const std::function<torch::Tensor(std::size_t layer)>& weight_of,
+                             const cost::TiledModel& model, const std::string& unit,
+                             std::span<const format::NumberFormat> formats,
                              const std::vector<bool>& kept);
 
 // The candidates of a search: INT8, and for a single StruM scheme its family.

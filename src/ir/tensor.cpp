@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <atomic>
+#include <mutex>
 
 namespace tessera::ir {
 
@@ -101,22 +103,70 @@ std::size_t size_in_bytes(DType dtype) {
   return 0;
 }
 
-Tensor::Tensor(DType dtype, Shape shape, std::vector<std::byte> bytes)
-    : dtype_(dtype),
-      shape_(std::move(shape)),
-      bytes_(std::make_shared<const std::vector<std::byte>>(std::move(bytes))) {
+struct Tensor::Storage {
+  explicit Storage(std::vector<std::byte> in_memory) : bytes(std::move(in_memory)), loaded(true) {}
+  explicit Storage(FileRange in_file) : range(std::move(in_file)) {}
+
+  std::size_t size() {
+    const std::lock_guard lock(loading);
+    return range.file ? range.size : bytes.size();
+  }
+
+  // The file is left when its bytes are in memory.
+  std::span<const std::byte> load() {
+    if (!loaded.load(std::memory_order_acquire)) {
+      const std::lock_guard lock(loading);
+      if (range.file) {
+        std::vector<std::byte> content(range.size);
+        range.read(content);
+        bytes = std::move(content);
+        range.file.reset();
+        loaded.store(true, std::memory_order_release);
+      }
+    }
+    return bytes;
+  }
+
+  // Where the bytes are not in memory.
+  std::optional<FileRange> still_in_file() {
+    const std::lock_guard lock(loading);
+    return range.file ? std::optional(range) : std::nullopt;
+  }
+
+  std::mutex loading;  // guards the rest until `loaded`
+  std::vector<std::byte> bytes;
+  FileRange range;
+  std::atomic<bool> loaded = false;
+};
+
+Tensor::Tensor(DType dtype, Shape shape, std::shared_ptr<Storage> storage)
+    : dtype_(dtype), shape_(std::move(shape)), storage_(std::move(storage)) {
   const auto expected = static_cast<std::size_t>(element_count(shape_)) * size_in_bytes(dtype_);
-  TESSERA_CHECK(bytes_->size() == expected, "{} bytes for {} of shape {}", bytes_->size(),
+  TESSERA_CHECK(storage_->size() == expected, "{} bytes for {} of shape {}", storage_->size(),
                 name(dtype_), to_string(shape_));
 }
 
+Tensor::Tensor(DType dtype, Shape shape, std::vector<std::byte> bytes)
+    : Tensor(dtype, std::move(shape), std::make_shared<Storage>(std::move(bytes))) {}
+
+Tensor Tensor::in_file(DType dtype, Shape shape, FileRange range) {
+  return {dtype, std::move(shape), std::make_shared<Storage>(std::move(range))};
+}
+
 std::span<const std::byte> Tensor::bytes() const {
-  return bytes_ ? std::span<const std::byte>(*bytes_) : std::span<const std::byte>();
+  return storage_ ? storage_->load() : std::span<const std::byte>();
+}
+
+void Tensor::copy_to(std::span<std::byte> into) const {
+  if (const auto range = storage_ ? storage_->still_in_file() : std::nullopt)
+    range->read(into);
+  else
+    std::ranges::copy(bytes(), into.begin());
 }
 
 bool Tensor::operator==(const Tensor& other) const {
   return dtype_ == other.dtype_ && shape_ == other.shape_ &&
-         (bytes_ == other.bytes_ || std::ranges::equal(bytes(), other.bytes()));
+         (storage_ == other.storage_ || std::ranges::equal(bytes(), other.bytes()));
 }
 
 }  // namespace tessera::ir

@@ -32,19 +32,19 @@ struct NeedsValues {
 class Importer {
  public:
   // `bound`: inputs that become constants with the values that the options give.
-  Importer(const std::filesystem::path& path, const pb::ModelProto& model,
-           const ImportOptions& options, bool batched, const std::set<std::string>& bound)
-      : model_(model), proto_(model.graph()), options_(options), bound_(bound) {
+  Importer(const std::filesystem::path& path, const ModelFile& file, const ImportOptions& options,
+           bool batched, const std::set<std::string>& bound)
+      : file_(file), proto_(file.model.graph()), options_(options), bound_(bound) {
     state_.graph.batched = batched;
     state_.file = path.string();
-    state_.folder = path.parent_path();
-    state_.opset = default_opset(model);
+    state_.external = ExternalFiles(path.parent_path());
+    state_.opset = default_opset(file.model);
     for (const auto& reader : operator_readers())
       readers_.emplace(reader.type, reader.read);
   }
 
   ir::Graph run() {
-    for (const auto& entry : model_.metadata_props())
+    for (const auto& entry : file_.model.metadata_props())
       state_.graph.metadata[entry.key()] = entry.value();
     read_initializers();
     read_inputs();
@@ -69,13 +69,15 @@ class Importer {
   void read_initializers() {
     if (proto_.sparse_initializer_size() > 0)
       fail("sparse initializers are not supported; allowed: dense ones");
-    for (const auto& initializer : proto_.initializer()) {
+    for (int i = 0; i < proto_.initializer_size(); ++i) {
+      const pb::TensorProto& initializer = proto_.initializer(i);
       if (initializer.name().empty())
         fail("an initializer has no name");
       state_.value_names.insert(initializer.name());
       ir::Tensor tensor;
       try {
-        tensor = read_tensor(initializer, state_.folder);
+        tensor =
+            read_tensor(initializer, state_.external, file_.raw_data[static_cast<std::size_t>(i)]);
       } catch (const ImportError& error) {
         fail("initializer '{}': {}", initializer.name(), error.what());
       }
@@ -449,7 +451,7 @@ class Importer {
     }
   }
 
-  const pb::ModelProto& model_;
+  const ModelFile& file_;
   const pb::GraphProto& proto_;
   const ImportOptions& options_;
   const std::set<std::string>& bound_;
@@ -457,12 +459,10 @@ class Importer {
   std::unordered_map<std::string_view, ReadNode> readers_;
 };
 
-}  // namespace
-
-ir::Graph import_onnx(const std::filesystem::path& path, const ImportOptions& options) {
-  pb::ModelProto model = read_model(path);
+ir::Graph import_in_file(const std::filesystem::path& path, const ImportOptions& options) {
+  ModelFile file = read_model(path);
   try {
-    inline_functions(model);
+    inline_functions(file.model);
   } catch (const ImportError& error) {
     throw ImportError(fmt::format("{}: {}", path.string(), error.what()));
   }
@@ -470,7 +470,7 @@ ir::Graph import_onnx(const std::filesystem::path& path, const ImportOptions& op
   const auto read = [&](bool batched) {
     while (true) {
       try {
-        return Importer(path, model, options, batched, bound).run();
+        return Importer(path, file, options, batched, bound).run();
       } catch (const NeedsValues& needed) {
         bound.insert(needed.inputs.begin(), needed.inputs.end());
       }
@@ -498,6 +498,31 @@ ir::Graph import_onnx(const std::filesystem::path& path, const ImportOptions& op
       std::rethrow_exception(error);
   }
   return *std::move(batched);
+}
+
+void load_constants(const ir::Graph& graph) {
+  for (const ir::Value& value : graph.values()) {
+    if (value.constant)
+      (void)value.constant->bytes();
+  }
+  for (const ir::Node& node : graph.nodes()) {
+    const auto* op = std::get_if<ir::Generic>(&node.op);
+    if (op == nullptr)
+      continue;
+    for (const auto& [name, attribute] : op->attributes) {
+      if (const auto* tensor = std::get_if<ir::Tensor>(&attribute))
+        (void)tensor->bytes();
+    }
+  }
+}
+
+}  // namespace
+
+ir::Graph import_onnx(const std::filesystem::path& path, const ImportOptions& options) {
+  ir::Graph graph = import_in_file(path, options);
+  if (options.constants == Constants::kInMemory)
+    load_constants(graph);
+  return graph;
 }
 
 }  // namespace tessera::onnx

@@ -7,8 +7,9 @@
 
 namespace tessera::onnx {
 
-std::vector<std::string> input_names(const std::filesystem::path& path) {
-  const pb::ModelProto model = read_model(path);
+namespace {
+
+std::vector<std::string> input_names(const pb::ModelProto& model) {
   std::set<std::string> constants;
   for (const auto& initializer : model.graph().initializer())
     constants.insert(initializer.name());
@@ -20,10 +21,16 @@ std::vector<std::string> input_names(const std::filesystem::path& path) {
   return names;
 }
 
+}  // namespace
+
+std::vector<std::string> input_names(const std::filesystem::path& path) {
+  return input_names(read_model(path).model);
+}
+
 std::vector<std::string> open_names(const std::filesystem::path& path) {
-  std::vector<std::string> names = input_names(path);
+  const pb::ModelProto model = read_model(path).model;
+  std::vector<std::string> names = input_names(model);
   std::set<std::string> dimensions;
-  const pb::ModelProto model = read_model(path);
   for (const auto& input : model.graph().input()) {
     for (const auto& dim : input.type().tensor_type().shape().dim()) {
       if (!dim.dim_param().empty())

@@ -35,7 +35,9 @@ void fill_tensor(pb::TensorProto& proto, const ir::Tensor& tensor) {
   proto.set_data_type(onnx_type(tensor.dtype()));
   for (const std::int64_t size : tensor.shape())
     proto.add_dims(size);
-  proto.set_raw_data(tensor.bytes().data(), tensor.bytes().size());
+  std::string& raw = *proto.mutable_raw_data();
+  raw.resize(static_cast<std::size_t>(tensor.elements()) * ir::size_in_bytes(tensor.dtype()));
+  tensor.copy_to(std::as_writable_bytes(std::span(raw)));
 }
 
 pb::AttributeProto& add_attribute(pb::NodeProto& node, const std::string& name,

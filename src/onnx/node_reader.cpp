@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node_reader.h"
 
-#include "read_tensor.h"
-
 namespace tessera::onnx {
 
 using pb::AttributeProto;
@@ -93,7 +91,7 @@ std::optional<ir::Tensor> NodeReader::tensor(const std::string& attribute) {
   if (found == nullptr)
     return std::nullopt;
   try {
-    return read_tensor(found->t(), state_.folder);
+    return read_tensor(found->t(), state_.external);
   } catch (const ImportError& error) {
     fail("attribute {}: {}", attribute, error.what());
   }
@@ -118,7 +116,7 @@ std::array<std::int64_t, 4> NodeReader::four(const std::string& attribute) {
 namespace {
 
 ir::Attribute read_attribute(const NodeReader& node, const AttributeProto& proto,
-                             const std::filesystem::path& folder) {
+                             ExternalFiles& external) {
   switch (proto.type()) {
     case AttributeProto::INT:
       return proto.i();
@@ -134,7 +132,7 @@ ir::Attribute read_attribute(const NodeReader& node, const AttributeProto& proto
       return std::vector<std::string>(proto.strings().begin(), proto.strings().end());
     case AttributeProto::TENSOR:
       try {
-        return read_tensor(proto.t(), folder);
+        return read_tensor(proto.t(), external);
       } catch (const ImportError& error) {
         node.fail("attribute {}: {}", proto.name(), error.what());
       }
@@ -148,7 +146,7 @@ ir::Attribute read_attribute(const NodeReader& node, const AttributeProto& proto
 std::map<std::string, ir::Attribute> NodeReader::attributes() const {
   std::map<std::string, ir::Attribute> all;
   for (const AttributeProto& attribute : proto_.attribute())
-    all.emplace(attribute.name(), read_attribute(*this, attribute, state_.folder));
+    all.emplace(attribute.name(), read_attribute(*this, attribute, state_.external));
   return all;
 }
 

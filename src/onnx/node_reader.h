@@ -14,13 +14,14 @@
 #include "tessera/ir/graph.h"
 
 #include "model_file.h"
+#include "read_tensor.h"
 
 namespace tessera::onnx {
 
 // What an import has read so far.
 struct ImportState {
   std::string file;
-  std::filesystem::path folder;
+  ExternalFiles external;
   int opset = 0;
   std::int64_t batch = 1;  // the batch that the file was exported with; 1 when it is dynamic
   ir::Graph graph;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "read_tensor.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
-#include <cstring>
-#include <fstream>
+#include <span>
 
 #include "tessera/core/error.h"
 
@@ -36,17 +36,44 @@ float from_bfloat16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
-// `count` elements of type Raw from bytes, each through `convert`.
-template <typename Raw, typename Convert>
-auto from_raw(std::string_view bytes, std::size_t count, Convert convert) {
-  if (bytes.size() != count * sizeof(Raw))
-    fail("{} bytes of data, allowed for {} elements: {}", bytes.size(), count, count * sizeof(Raw));
-  std::vector<decltype(convert(Raw{}))> values(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    Raw raw;
-    std::memcpy(&raw, bytes.data() + i * sizeof(Raw), sizeof(Raw));
-    values[i] = convert(raw);
+// Raw data: in the message, or in a file.
+class RawData {
+ public:
+  explicit RawData(const std::string& bytes) : bytes_(std::as_bytes(std::span(bytes))) {}
+  explicit RawData(FileRange range) : range_(std::move(range)) {}
+
+  const std::optional<FileRange>& range() const { return range_; }
+
+  void check_size(std::size_t count, std::size_t element_bytes) const {
+    const std::size_t size = range_ ? range_->size : bytes_.size();
+    if (size != count * element_bytes)
+      fail("{} bytes of data, allowed for {} elements: {}", size, count, count * element_bytes);
   }
+
+  // `count` elements of type Raw.
+  template <typename Raw>
+  std::vector<Raw> elements(std::size_t count) const {
+    check_size(count, sizeof(Raw));
+    std::vector<Raw> values(count);
+    const auto into = std::as_writable_bytes(std::span(values));
+    if (range_)
+      range_->read(into);
+    else
+      std::ranges::copy(bytes_, into.begin());
+    return values;
+  }
+
+ private:
+  std::span<const std::byte> bytes_;
+  std::optional<FileRange> range_;
+};
+
+// `count` elements of type Raw from raw data, each through `convert`.
+template <typename Raw, typename Convert>
+auto from_raw(const RawData& raw, std::size_t count, Convert convert) {
+  const std::vector<Raw> elements = raw.elements<Raw>(count);
+  std::vector<decltype(convert(Raw{}))> values(count);
+  std::ranges::transform(elements, values.begin(), convert);
   return values;
 }
 
@@ -67,44 +94,6 @@ std::int64_t parse_count(const std::string& key, const std::string& text) {
   if (error != std::errc() || end != text.data() + text.size() || value < 0)
     fail("external data's {} is '{}', allowed: a number of bytes", key, text);
   return value;
-}
-
-std::string read_external(const TensorProto& proto, const std::filesystem::path& folder,
-                          std::int64_t size) {
-  std::filesystem::path location;
-  std::int64_t offset = 0;
-  std::int64_t length = size;
-  for (const auto& entry : proto.external_data()) {
-    if (entry.key() == "location")
-      location = entry.value();
-    else if (entry.key() == "offset")
-      offset = parse_count("offset", entry.value());
-    else if (entry.key() == "length")
-      length = parse_count("length", entry.value());
-  }
-  if (location.empty())
-    fail("external data without a location");
-  for (const auto& part : location) {
-    if (location.is_absolute() || part == "..")
-      fail("external data in '{}', allowed: a file in or below the model's folder",
-           location.string());
-  }
-  if (length != size)
-    fail("external data of {} bytes, allowed for its shape: {}", length, size);
-  const std::filesystem::path path = folder / location;
-  std::error_code error;
-  const auto available = std::filesystem::file_size(path, error);
-  if (error)
-    fail("external data file '{}' is missing: {}", path.string(), error.message());
-  if (static_cast<std::uint64_t>(offset) + static_cast<std::uint64_t>(size) > available)
-    fail("external data file '{}' has {} bytes, needed are {} from {}", path.string(), available,
-         size, offset);
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes(static_cast<std::size_t>(size), '\0');
-  file.seekg(offset);
-  if (!file.read(bytes.data(), size))
-    fail("external data file '{}' cannot be read", path.string());
-  return bytes;
 }
 
 // Bytes of one element in raw data, 0 for types that we do not hold.
@@ -143,7 +132,7 @@ bool is_four_bits(int type) {
 // Two integers in each byte, the first in the low half; an odd last one leaves the high half
 // unused.
 ir::Tensor unpack_four_bits(const TensorProto& proto, const ir::Shape& shape,
-                            const std::optional<std::string>& raw) {
+                            const std::optional<RawData>& raw) {
   const auto count = static_cast<std::size_t>(ir::element_count(shape));
   const auto byte = [](auto value) { return static_cast<std::uint8_t>(value); };
   const std::vector<std::uint8_t> packed =
@@ -163,7 +152,7 @@ ir::Tensor unpack_four_bits(const TensorProto& proto, const ir::Shape& shape,
 // Decodes one element type: raw bytes where there are any, else the field that ONNX assigns to it.
 class Decoder {
  public:
-  Decoder(const TensorProto& proto, ir::Shape shape, std::optional<std::string> raw)
+  Decoder(const TensorProto& proto, ir::Shape shape, std::optional<RawData> raw)
       : proto_(proto), shape_(std::move(shape)), raw_(std::move(raw)) {}
 
   template <typename Raw, typename Field, typename Convert>
@@ -174,7 +163,10 @@ class Decoder {
   }
   template <typename T, typename Field>
   ir::Tensor keep(const Field& field) const {
-    return decode<T>(field, [](T value) { return value; });
+    if (!raw_ || !raw_->range())
+      return decode<T>(field, [](T value) { return value; });
+    raw_->check_size(static_cast<std::size_t>(ir::element_count(shape_)), sizeof(T));
+    return ir::Tensor::in_file(ir::dtype_of<T>(), shape_, *raw_->range());
   }
 
   ir::Tensor decode_any() const {
@@ -224,7 +216,7 @@ class Decoder {
  private:
   const TensorProto& proto_;
   ir::Shape shape_;
-  std::optional<std::string> raw_;
+  std::optional<RawData> raw_;
 };
 
 }  // namespace
@@ -235,19 +227,58 @@ std::string onnx_type_name(int onnx_type) {
              : fmt::format("type {}", onnx_type);
 }
 
-ir::Tensor read_tensor(const TensorProto& proto, const std::filesystem::path& folder) {
+FileRange ExternalFiles::find(const TensorProto& proto, std::int64_t size) {
+  std::filesystem::path location;
+  std::int64_t offset = 0;
+  std::int64_t length = size;
+  for (const auto& entry : proto.external_data()) {
+    if (entry.key() == "location")
+      location = entry.value();
+    else if (entry.key() == "offset")
+      offset = parse_count("offset", entry.value());
+    else if (entry.key() == "length")
+      length = parse_count("length", entry.value());
+  }
+  if (location.empty())
+    fail("external data without a location");
+  for (const auto& part : location) {
+    if (location.is_absolute() || part == "..")
+      fail("external data in '{}', allowed: a file in or below the model's folder",
+           location.string());
+  }
+  if (length != size)
+    fail("external data of {} bytes, allowed for its shape: {}", length, size);
+  auto& file = open_[location];
+  try {
+    if (!file)
+      file = std::make_shared<const FileReader>(folder_ / location);
+  } catch (const IoError& error) {
+    fail("external data file {}", error.what());
+  }
+  if (static_cast<std::uint64_t>(offset) + static_cast<std::uint64_t>(size) > file->size())
+    fail("external data file '{}' has {} bytes, needed are {} from {}", file->path().string(),
+         file->size(), size, offset);
+  return {.file = file,
+          .offset = static_cast<std::uint64_t>(offset),
+          .size = static_cast<std::uint64_t>(size)};
+}
+
+ir::Tensor read_tensor(const TensorProto& proto, ExternalFiles& files,
+                       const std::optional<FileRange>& raw_data) {
   const ir::Shape shape(proto.dims().begin(), proto.dims().end());
   const auto count = ir::checked_element_count(shape);
   if (!count)
     fail("has shape {}, allowed: sizes of at least 0, 2^40 elements in all", ir::to_string(shape));
-  std::optional<std::string> raw;
+  std::optional<RawData> raw;
   if (proto.data_location() == TensorProto::EXTERNAL) {
-    raw = read_external(proto, folder,
-                        is_four_bits(proto.data_type())
-                            ? (*count + 1) / 2
-                            : *count * static_cast<std::int64_t>(raw_size(proto.data_type())));
+    raw.emplace(
+        files.find(proto, is_four_bits(proto.data_type())
+                              ? (*count + 1) / 2
+                              : *count * static_cast<std::int64_t>(raw_size(proto.data_type()))));
+  } else if (raw_data) {
+    raw.emplace(*raw_data);
   } else if (proto.has_raw_data()) {
-    raw = proto.raw_data();
+    raw.emplace(proto.raw_data());
   }
   if (is_four_bits(proto.data_type()))
     return unpack_four_bits(proto, shape, raw);

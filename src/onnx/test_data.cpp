@@ -30,7 +30,8 @@ ir::Tensor read_tensor_file(const std::filesystem::path& path) {
   if (bytes.size() > INT_MAX || !proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     throw ImportError(fmt::format("{}: not an ONNX tensor", path.string()));
   try {
-    return read_tensor(proto, path.parent_path());
+    ExternalFiles files(path.parent_path());
+    return read_tensor(proto, files);
   } catch (const ImportError& error) {
     throw ImportError(fmt::format("{}: {}", path.string(), error.what()));
   }

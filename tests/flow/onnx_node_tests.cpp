@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
       int opset = 0;
       Result result;
       try {
-        const auto model = onnx::read_model(folder / "model.onnx");
+        const auto model = onnx::read_model(folder / "model.onnx").model;
         opset = onnx::default_opset(model);
         for (const auto& node : model.graph().node())
           operators.insert(node.domain().empty() ? node.op_type()

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/ir/tensor.h"
 
+#include <fstream>
+#include <thread>
+
 #include <gtest/gtest.h>
+
+#include "support/shared_files.h"
 
 namespace tessera::ir {
 namespace {
@@ -21,6 +26,55 @@ TEST(Tensor, RefusesWrongTypeAndLength) {
   const Tensor a = Tensor::from({2}, std::vector<std::int64_t>{1, 2});
   EXPECT_THROW(a.values<float>(), InternalError);
   EXPECT_THROW(Tensor(DType::kFloat32, {3}, std::vector<std::byte>(4)), InternalError);
+}
+
+// 1, 2, 3 behind one other byte.
+FileRange in_new_file(const std::filesystem::path& path) {
+  const float values[] = {1, 2, 3};
+  std::vector<std::byte> content{std::byte{7}};
+  const auto bytes = std::as_bytes(std::span(values));
+  content.insert(content.end(), bytes.begin(), bytes.end());
+  write_atomic(path, content);
+  return {.file = std::make_shared<const FileReader>(path), .offset = 1, .size = sizeof values};
+}
+
+TEST(Tensor, InAFileIsLikeOneInMemory) {
+  const auto path = testing::temp_folder() / "a";
+  const Tensor a = Tensor::from({3}, std::vector<float>{1, 2, 3});
+  const Tensor b = Tensor::in_file(DType::kFloat32, {3}, in_new_file(path));
+  std::vector<float> copied(3);
+  b.copy_to(std::as_writable_bytes(std::span(copied)));
+  EXPECT_EQ(copied, (std::vector<float>{1, 2, 3}));
+  const Tensor copy = b;
+  EXPECT_EQ(b, a);
+  EXPECT_EQ(copy.bytes().data(), b.bytes().data());
+  // Once they are in memory, the file does not matter.
+  std::ofstream(path) << "changed";
+  b.copy_to(std::as_writable_bytes(std::span(copied)));
+  EXPECT_EQ(copied, (std::vector<float>{1, 2, 3}));
+  EXPECT_EQ(copy, a);
+}
+
+TEST(Tensor, InAFileNeedsTheFileAsItWas) {
+  const auto path = testing::temp_folder() / "a";
+  EXPECT_THROW(Tensor::in_file(DType::kFloat32, {4}, in_new_file(path)), InternalError);
+  const Tensor a = Tensor::in_file(DType::kFloat32, {3}, in_new_file(path));
+  std::ofstream(path) << "changed";
+  std::vector<std::byte> copied(12);
+  EXPECT_THROW(a.bytes(), IoError);
+  EXPECT_THROW(a.copy_to(copied), IoError);
+}
+
+TEST(Tensor, ThreadsReadAFileOnce) {
+  const auto path = testing::temp_folder() / "a";
+  const Tensor a = Tensor::in_file(DType::kFloat32, {3}, in_new_file(path));
+  std::vector<const float*> seen(8);
+  std::vector<std::thread> threads;
+  for (const float*& data : seen)
+    threads.emplace_back([&data, a] { data = a.values<float>().data(); });
+  for (std::thread& thread : threads)
+    thread.join();
+  EXPECT_EQ(std::vector<const float*>(8, seen[0]), seen);
 }
 
 TEST(Tensor, EmptyAndScalar) {

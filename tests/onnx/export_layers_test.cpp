@@ -8,6 +8,7 @@
 #include "tessera/onnx/export.h"
 
 #include "ir/build_graph.h"
+#include "onnx/fixture.h"
 #include "onnx/model_file.h"
 #include "onnx/read_tensor.h"
 #include "support/shared_files.h"
@@ -44,7 +45,7 @@ class Exported {
     ExportMapping mapping{.assignment = {{std::move(path)}}, .numerics = {}};
     mapping.numerics["conv"] = std::move(numerics);
     export_onnx(graph, {.mapping = std::move(mapping), .opset = opset}, file);
-    model_ = read_model(file);
+    model_ = whole_model(file);
   }
 
   std::vector<std::string> types() const {
@@ -54,9 +55,10 @@ class Exported {
     return list;
   }
   ir::Tensor initializer(const std::string& name) const {
+    ExternalFiles no_files;
     for (const auto& tensor : model_.graph().initializer()) {
       if (tensor.name() == name)
-        return read_tensor(tensor, {});
+        return read_tensor(tensor, no_files);
     }
     throw std::runtime_error("no initializer " + name);
   }
@@ -204,7 +206,7 @@ TEST(ExportLayers, X9_LayersThatReadOneValueShareItsCodes) {
                         .numerics = {{"p", codes(127)}, {"q", codes(127)}}};
   const auto file = testing::temp_folder() / "m.onnx";
   export_onnx(graph, {.mapping = mapping}, file);
-  const pb::ModelProto model = read_model(file);
+  const pb::ModelProto model = whole_model(file);
   EXPECT_EQ(std::ranges::count_if(model.graph().node(),
                                   [](const auto& n) { return n.op_type() == "QuantizeLinear"; }),
             1);

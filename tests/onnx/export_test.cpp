@@ -61,7 +61,7 @@ TEST(Export, OpsetBatchAndMetadata) {
   graph.metadata = {{"tessera.mean", "0.5"}, {"tessera.std", "1"}};
   const auto path = testing::temp_folder() / "m.onnx";
   export_onnx(graph, {.metadata = {{"tessera.std", "2"}, {"author", "me"}}}, path);
-  const pb::ModelProto model = read_model(path);
+  const pb::ModelProto model = whole_model(path);
   EXPECT_EQ(default_opset(model), 13);
   EXPECT_EQ(model.ir_version(), 7);
   EXPECT_EQ(model.graph().input(0).type().tensor_type().shape().dim(0).dim_param(), "N");
@@ -76,8 +76,8 @@ TEST(Export, SameGraphSameBytes) {
   const auto folder = testing::temp_folder();
   export_onnx(graph, {}, folder / "a.onnx");
   export_onnx(graph, {}, folder / "b.onnx");
-  EXPECT_EQ(read_model(folder / "a.onnx").SerializeAsString(),
-            read_model(folder / "b.onnx").SerializeAsString());
+  EXPECT_EQ(whole_model(folder / "a.onnx").SerializeAsString(),
+            whole_model(folder / "b.onnx").SerializeAsString());
 }
 
 TEST(Export, RefusesWhatIsNotUnderstood) {

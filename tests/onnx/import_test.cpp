@@ -56,7 +56,7 @@ TEST(Import, DefaultsNamesMetadataAndOrder) {
 
 // x [N,2,4,4] + k [2,1,1], k in an external file of 4 + 8 bytes.
 TEST(Import, ExternalData) {
-  pb::ModelProto model = read_model(fixture("ops/add"));
+  pb::ModelProto model = whole_model(fixture("ops/add"));
   auto& k = *model.mutable_graph()->mutable_initializer(0);
   k.clear_float_data();
   k.clear_raw_data();
@@ -80,7 +80,7 @@ TEST(Import, ExternalData) {
 }
 
 TEST(Import, ManyNodesTakeLinearTime) {
-  pb::ModelProto model = read_model(fixture("ops/relu"));
+  pb::ModelProto model = whole_model(fixture("ops/relu"));
   const pb::NodeProto first = model.graph().node(0);
   model.mutable_graph()->clear_node();
   constexpr int kNodes = 20000;

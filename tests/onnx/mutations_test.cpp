@@ -14,6 +14,7 @@
 #include "tessera/ir/workload.h"
 #include "tessera/onnx/import.h"
 
+#include "onnx/fixture.h"
 #include "onnx/model_file.h"
 #include "support/shared_files.h"
 
@@ -86,7 +87,7 @@ TEST(Mutations, AreAnsweredAsBefore) {
   const std::filesystem::path file = testing::temp_folder() / "m.onnx";
   std::string found;
   for (int i = 0; i < 60; ++i) {
-    pb::ModelProto model = read_model(source);
+    pb::ModelProto model = whole_model(source);
     Rng rng = Rng(11).split(std::to_string(i));
     mutate(model, rng);
     write_atomic(file, model.SerializeAsString());

@@ -12,6 +12,7 @@
 #include "tessera/ir/graph.h"
 #include "tessera/ir/loop_problem.h"
 #include "tessera/nn/data/dataset.h"
+#include "tessera/onnx/import.h"
 #include "tessera/plan/mapping.h"
 #include "tessera/supernet/strategy.h"
 
@@ -26,9 +27,11 @@ struct LoadedNetwork {
 // "bert.onnx?input_ids=1x128&sequence=128" gives the input input_ids a shape and the dimension
 // called sequence a size. Throws ImportError, UsageError for what cannot be read so, or
 // UnsupportedError that names operators that are not understood.
-LoadedNetwork load_network(const std::string& network);
+LoadedNetwork load_network(const std::string& network,
+                           onnx::Constants constants = onnx::Constants::kInMemory);
 // The same without the demand that every operator is understood.
-LoadedNetwork look_at_network(const std::string& network);
+LoadedNetwork look_at_network(const std::string& network,
+                              onnx::Constants constants = onnx::Constants::kInMemory);
 
 // How the loop nests of layers on spatial units are found.
 struct NestSettings {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tessera/core/error.h"
+#include "tessera/core/file.h"
 
 namespace tessera::ir {
 
@@ -48,12 +49,16 @@ constexpr DType dtype_of() {
     return DType::kInt64;
 }
 
-// A constant: dense, row-major, immutable and shared between copies.
+// A constant: dense, row-major, immutable and shared between copies. Any number of threads may read
+// it.
 class Tensor {
  public:
   Tensor() = default;
   // REQUIRES: bytes.size() == element_count(shape) * size_in_bytes(dtype).
   Tensor(DType dtype, Shape shape, std::vector<std::byte> bytes);
+  // Values that stay in a file until they are first asked for, or copied. Both throw IoError when
+  // the file cannot be read or has changed. REQUIRES: the same of range.size.
+  static Tensor in_file(DType dtype, Shape shape, FileRange range);
 
   template <typename T>
   static Tensor from(Shape shape, std::span<const T> values) {
@@ -68,7 +73,10 @@ class Tensor {
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   std::int64_t elements() const { return element_count(shape_); }
+  // All of them in memory, where they stay as long as the tensor or a copy does.
   std::span<const std::byte> bytes() const;
+  // Without keeping in memory what is in a file. REQUIRES: into.size() is that of bytes().
+  void copy_to(std::span<std::byte> into) const;
 
   // REQUIRES: dtype() == dtype_of<T>().
   template <typename T>
@@ -81,9 +89,12 @@ class Tensor {
   bool operator==(const Tensor& other) const;
 
  private:
+  struct Storage;
+  Tensor(DType dtype, Shape shape, std::shared_ptr<Storage> storage);
+
   DType dtype_ = DType::kFloat32;
   Shape shape_ = {0};
-  std::shared_ptr<const std::vector<std::byte>> bytes_;
+  std::shared_ptr<Storage> storage_;
 };
 
 }  // namespace tessera::ir

@@ -14,6 +14,11 @@ namespace tessera::onnx {
 // The outputs of a node that holds an ir::Generic, all of whose inputs are constants.
 using Evaluate = std::function<std::vector<ir::Tensor>(const ir::Graph&, const ir::Node&)>;
 
+// Where constants are once a graph is imported. Those that a file holds as ir::Tensor does, weights
+// in float32 above all, can stay there until they are read (ir::Tensor::in_file()): for a caller
+// that needs few of them, or one at a time, and is done before anyone writes into the file.
+enum class Constants { kInMemory, kInFile };
+
 struct ImportOptions {
   // Whole shapes of inputs, and sizes of dimensions that the file gives a name.
   std::map<std::string, ir::Shape> shapes{};
@@ -23,6 +28,7 @@ struct ImportOptions {
   // Folds constants through operators that are kept as ONNX defines them (nn::evaluate, below the
   // torch line). Without it, chains of them stay as they are.
   Evaluate evaluate{};
+  Constants constants = Constants::kInMemory;
 };
 
 // Reads an ONNX file (opset 7 to 25; weights inside or in external files beside it) as a graph with

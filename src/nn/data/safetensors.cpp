@@ -158,11 +158,11 @@ void write_safetensors(const std::filesystem::path& path, const SafeTensors& con
   }
   std::string text = header.dump();
   text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
-  detail::ByteWriter out(sizeof(std::uint64_t) + text.size() + position);
-  out.u64(text.size()).text(text);
+  AtomicFile file(path);
+  file.write(detail::ByteWriter().u64(text.size()).text(text).take());
   for (const Tensor& tensor : tensors)
-    out.bytes({static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});
-  write_atomic(path, out.take());
+    file.write({static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});
+  file.commit();
 }
 
 }  // namespace tessera::nn

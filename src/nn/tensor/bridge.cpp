@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tessera/nn/tensor/bridge.h"
 
-#include <cstring>
-
 namespace tessera::nn {
 
 torch::ScalarType torch_type(ir::DType dtype) {
@@ -43,9 +41,7 @@ ir::DType dtype_of(torch::ScalarType type) {
 
 torch::Tensor to_torch(const ir::Tensor& tensor, torch::Device device) {
   torch::Tensor result = torch::empty(tensor.shape(), torch_type(tensor.dtype()));
-  const auto bytes = tensor.bytes();
-  if (!bytes.empty())
-    std::memcpy(result.data_ptr(), bytes.data(), bytes.size());
+  tensor.copy_to({static_cast<std::byte*>(result.data_ptr()), result.nbytes()});
   return result.to(device);
 }
 

@@ -35,6 +35,12 @@ Tensor channels_innermost(const Tensor& x) {
       .as_strided(x.sizes(), {c * h * w, 1, w * c, c});
 }
 
+// Floats of any width become float32.
+Tensor load_constant(const ir::Tensor& constant, torch::Device device) {
+  const Tensor tensor = to_torch(constant, device);
+  return tensor.is_floating_point() ? tensor.to(torch::kFloat32) : tensor;
+}
+
 // What a node needs beyond the operator: which layer it is, if it is one.
 struct Step {
   std::optional<std::size_t> layer;
@@ -68,10 +74,8 @@ void Network::Impl::load_constants() {
   constants.resize(graph.values().size());
   for (std::size_t i = 0; i < constants.size(); ++i) {
     const auto& constant = graph.values()[i].constant;
-    if (!constant)
-      continue;
-    Tensor tensor = to_torch(*constant, device);
-    constants[i] = tensor.is_floating_point() ? tensor.to(torch::kFloat32) : tensor;
+    if (constant)
+      constants[i] = load_constant(*constant, device);
   }
 }
 
@@ -183,6 +187,16 @@ std::int64_t Network::Impl::runs_for(const std::vector<Tensor>& inputs) const {
     runs = needed;
   }
   return runs.value_or(1);
+}
+
+LayerParameters load_parameters(const ir::Graph& graph, const ir::Layer& layer) {
+  const ir::Node& node = graph.node(layer.node);
+  const auto load = [&](std::size_t input) {
+    const auto& constant = graph.value(node.inputs.at(input)).constant;
+    TESSERA_CHECK(constant.has_value(), "layer {}: input {} is not constant", node.name, input);
+    return load_constant(*constant, torch::kCPU);
+  };
+  return {.weight = load(1), .bias = node.inputs.size() > 2 ? load(2) : Tensor()};
 }
 
 Network::Network(ir::Graph graph, torch::Device device) : impl_(std::make_unique<Impl>()) {

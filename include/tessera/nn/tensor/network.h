@@ -48,6 +48,9 @@ struct LayerParameters {
   Tensor bias;    // [M] or undefined
 };
 
+// Those of one layer as its graph has them, on the CPU. Throws IoError as ir::Tensor does.
+LayerParameters load_parameters(const ir::Graph& graph, const ir::Layer& layer);
+
 // A graph that runs on LibTorch. Weights and biases of layers are leaf tensors that a trainer may
 // change in place; other constants are fixed, except BatchNorm's, which are trained too while
 // is_training().
