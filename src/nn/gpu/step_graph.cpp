@@ -7,6 +7,7 @@
 #include <optional>
 
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAStream.h>
 #endif
 
@@ -28,6 +29,18 @@ struct StepGraph::Impl {
   bool records = false;
   int runs = 0;
   std::optional<at::cuda::CUDAGraph> graph;
+
+  Impl() = default;
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  // A recording has memory of its own, which the allocator would keep and no later one use: a
+  // search that trains layer by layer would fill the GPU.
+  ~Impl() {
+    if (!graph)
+      return;
+    graph.reset();
+    c10::cuda::CUDACachingAllocator::emptyCache();
+  }
 };
 
 void StepGraph::run(const std::function<void()>& work) {
