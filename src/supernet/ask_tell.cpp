@@ -58,7 +58,8 @@ class AskTellRun {
         problem_(problem),
         observer_(observer),
         searched_(searched_space(problem.space, options.fixed_ends)),
-        paths_(searched_, groups_of(problem.model.workload(), searched_, options.tie_shapes)),
+        groups_(groups_of(problem.model.workload(), searched_, options.tie_shapes)),
+        paths_(searched_, groups_),
         accuracy_(options.make_accuracy(problem)) {
     index_paths();
     const std::vector<search::Genome> uniform = genomes_of(uniform_choices(searched_));
@@ -134,7 +135,7 @@ class AskTellRun {
         curvature(problem_.network, problem_.data, problem_.preprocessing, options_.hessian,
                   problem_.rng.split("hessian"));
     const std::vector<Choice> choices = integer_program_choices(
-        problem_, searched_, predicted_losses(problem_, bends), options_.programs);
+        problem_, searched_, groups_, predicted_losses(problem_, bends), options_.programs);
     observer_.save(kProgramsName, {.tensors = {}, .json = Json(choices).dump()});
     return choices;
   }
@@ -391,6 +392,7 @@ class AskTellRun {
   const Problem& problem_;
   Observer& observer_;
   Space searched_;
+  std::vector<int> groups_;  // by layer
   PathSpace paths_;
   std::unique_ptr<AccuracyModel> accuracy_;
   std::unique_ptr<search::Searcher> searcher_;

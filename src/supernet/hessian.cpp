@@ -2,13 +2,17 @@
 #include "tessera/supernet/hessian.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
+#include <string>
 
 #include <torch/autograd.h>
 #include <torch/types.h>
 
 #include "tessera/core/error.h"
 #include "tessera/nn/quant/quantize.h"
+#include "tessera/nn/quant/strum_kernel.h"
 #include "tessera/search/multiple_choice_knapsack.h"
 
 namespace tessera::supernet {
@@ -131,6 +135,30 @@ std::vector<Curvature> curvature(const nn::Network& start, const nn::Dataset& da
   return sums;
 }
 
+namespace {
+
+// |Q(w) - w|² in a digital format.
+double weight_error(const Tensor& weight, const format::NumberFormat& format) {
+  Tensor rounded = weight;
+  if (const auto* integer = std::get_if<format::Integer>(&format)) {
+    rounded = nn::fake_quantize(
+        weight, nn::weight_code(weight, integer->weight_bits, nn::RangeMethod::kMse));
+  } else if (const auto* strum = std::get_if<format::Strum>(&format)) {
+    rounded = nn::strum_values(nn::strum_pack(weight, *strum), weight);
+  }
+  return (rounded - weight).square().sum().item<double>();
+}
+
+// Mean squared error of the input's code; 0 for floats.
+double input_error(const nn::RangeObserver& seen, const format::NumberFormat& format) {
+  if (std::holds_alternative<format::Float>(format))
+    return 0;
+  const plan::AffineCode code = nn::activation_code(seen, format::activation_bits(format), {});
+  return seen.mse(code.scales[0], code.zero_points[0], code.low, code.high);
+}
+
+}  // namespace
+
 std::vector<std::vector<double>> predicted_losses(const Problem& problem,
                                                   const std::vector<Curvature>& curvatures) {
   const torch::NoGradGuard no_grad;
@@ -139,27 +167,23 @@ std::vector<std::vector<double>> predicted_losses(const Problem& problem,
     const Tensor& weight = problem.network.layers()[layer].weight;
     const Curvature& bend = curvatures.at(layer);
     auto& row = losses.emplace_back();
-    std::map<int, double> weight_errors;  // by bits
+    // By the weights' part of a format, which paths share.
+    std::map<std::string, double> weight_errors;
     for (const plan::Path& path : problem.space[layer]) {
       double loss = 0;
       for (const plan::Part& part : path.parts) {
-        const auto* integer = std::get_if<format::Integer>(&part.format);
-        if (integer == nullptr)
+        if (std::holds_alternative<format::Analog>(part.format)) {
+          loss = std::numeric_limits<double>::infinity();
           continue;
-        const auto [error, is_new] = weight_errors.try_emplace(integer->weight_bits, 0);
-        if (is_new) {
-          const Tensor rounded = nn::fake_quantize(
-              weight, nn::weight_code(weight, integer->weight_bits, nn::RangeMethod::kMse));
-          error->second = (rounded - weight).square().sum().item<double>();
         }
-        const nn::RangeObserver& seen = problem.ranges[layer];
-        const plan::AffineCode code = nn::activation_code(seen, integer->activation_bits, {});
-        const double input_error =
-            seen.mse(code.scales[0], code.zero_points[0], code.low, code.high);
+        const std::string format = format::to_string(part.format);
+        const auto [error, is_new] = weight_errors.try_emplace(format.substr(0, format.find('/')));
+        if (is_new)
+          error->second = weight_error(weight, part.format);
         // A saddle's negative trace would reward errors.
         loss += 0.5 * std::max(bend.weight_trace, 0.0) / static_cast<double>(weight.numel()) *
                     error->second +
-                0.5 * bend.input_trace * input_error;
+                0.5 * bend.input_trace * input_error(problem.ranges[layer], part.format);
       }
       row.push_back(loss);
     }
@@ -168,28 +192,48 @@ std::vector<std::vector<double>> predicted_losses(const Problem& problem,
 }
 
 std::vector<Choice> integer_program_choices(const Problem& problem, const Space& space,
+                                            std::span<const int> groups,
                                             const std::vector<std::vector<double>>& losses,
                                             std::int64_t budgets) {
+  // What each path of a group loses and costs, all its layers together.
+  std::vector<std::vector<search::KnapsackItem>> paths;
+  for (std::size_t layer = 0; layer < space.size(); ++layer) {
+    const auto group = static_cast<std::size_t>(groups[layer]);
+    paths.resize(std::max(paths.size(), group + 1));
+    paths[group].resize(space[layer].size(), {.loss = 0, .costs = {0}});
+    const auto& known = problem.space[layer];
+    for (std::size_t path = 0; path < space[layer].size(); ++path) {
+      const auto index = std::find(known.begin(), known.end(), space[layer][path]) - known.begin();
+      const auto cost = problem.model.layer_cost(layer, space[layer][path]);
+      TESSERA_CHECK(cost.has_value(), "layer {}: {}", layer, cost.error().detail);
+      paths[group][path].loss += losses[layer].at(static_cast<std::size_t>(index));
+      paths[group][path].costs[0] += cost->energy_pj.total();
+    }
+  }
   search::Knapsack knapsack;
+  std::vector<std::vector<int>> position;  // of a group's items among its paths
   double least = 0;
   double most = 0;
-  for (std::size_t layer = 0; layer < space.size(); ++layer) {
-    auto& group = knapsack.groups.emplace_back();
-    double cheapest = 0;
-    double dearest = 0;
-    for (const plan::Path& path : space[layer]) {
-      const auto& known = problem.space[layer];
-      const auto index =
-          static_cast<std::size_t>(std::find(known.begin(), known.end(), path) - known.begin());
-      const auto cost = problem.model.layer_cost(layer, path);
-      TESSERA_CHECK(cost.has_value(), "layer {}: {}", layer, cost.error().detail);
-      const double energy_pj = cost->energy_pj.total();
-      cheapest = group.empty() ? energy_pj : std::min(cheapest, energy_pj);
-      dearest = std::max(dearest, energy_pj);
-      group.push_back({.loss = losses[layer].at(index), .costs = {energy_pj}});
+  for (std::size_t group = 0; group < paths.size(); ++group) {
+    auto& items = knapsack.groups.emplace_back();
+    auto& positions = position.emplace_back();
+    for (std::size_t path = 0; path < paths[group].size(); ++path) {
+      if (std::isinf(paths[group][path].loss))
+        continue;
+      items.push_back(paths[group][path]);
+      positions.push_back(static_cast<int>(path));
     }
-    least += cheapest;
-    most += dearest;
+    if (items.empty()) {
+      const auto layer = std::find(groups.begin(), groups.end(), static_cast<int>(group));
+      throw UsageError(fmt::format(
+          "layer {} has only analog paths, whose noise an integer program over Hessian "
+          "sensitivities does not know; allowed: formats with a digital one for every layer",
+          problem.model.workload().layers[static_cast<std::size_t>(layer - groups.begin())].name));
+    }
+    const auto [cheapest, dearest] = std::ranges::minmax(
+        items, {}, [](const search::KnapsackItem& item) { return item.costs[0]; });
+    least += cheapest.costs[0];
+    most += dearest.costs[0];
   }
   std::vector<Choice> choices;
   for (std::int64_t k = 0; k < budgets; ++k) {
@@ -199,8 +243,13 @@ std::vector<Choice> integer_program_choices(const Problem& problem, const Space&
     knapsack.budgets = {least + share * (most - least) + 1e-9 * most};
     const auto solution = search::solve_multiple_choice_knapsack(knapsack);
     TESSERA_CHECK(solution.has_value(), "{}", solution.error().detail);
-    if (std::find(choices.begin(), choices.end(), solution->choice) == choices.end())
-      choices.push_back(solution->choice);
+    Choice choice;
+    for (const int group : groups) {
+      const auto g = static_cast<std::size_t>(group);
+      choice.push_back(position[g][static_cast<std::size_t>(solution->choice[g])]);
+    }
+    if (std::find(choices.begin(), choices.end(), choice) == choices.end())
+      choices.push_back(std::move(choice));
   }
   return choices;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "tessera/supernet/strategy.h"
@@ -26,15 +27,18 @@ std::vector<Curvature> curvature(const nn::Network& network, const nn::Dataset& 
                                  const HessianOptions& options, const Rng& rng);
 
 // Loss that quantization of each layer alone on each path adds, to second order: half of
-// (trace / weights) · |Q(w) - w|² and of input_trace · mean squared error of the input's code. Zero
-// for paths that are not integers.
+// (trace / weights) · |Q(w) - w|² and of input_trace · mean squared error of the input's code.
+// Infinite for analog paths, whose errors are not rounding.
 std::vector<std::vector<double>> predicted_losses(const Problem& problem,
                                                   const std::vector<Curvature>& curvatures);
 
 // Choices of least predicted loss at `budgets` energies, evenly spaced from the least on; each
-// layer's energy is that of the layer alone. An exact integer program for each (HAWQ-V3: Yao et
-// al., ICML 2021). In the order of the budgets, equal ones once.
+// layer's energy is that of the layer alone. Layers of one group (numbered from 0 on, one number a
+// layer) take the same path. An exact integer program for each (HAWQ-V3: Yao et al., ICML 2021). In
+// the order of the budgets, equal ones once. Paths of infinite loss are left out; throws UsageError
+// when a layer has no other.
 std::vector<Choice> integer_program_choices(const Problem& problem, const Space& space,
+                                            std::span<const int> groups,
                                             const std::vector<std::vector<double>>& losses,
                                             std::int64_t budgets);
 

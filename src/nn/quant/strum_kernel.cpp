@@ -76,6 +76,12 @@ void StrumKernel::set_training(bool training) {
   packed_weight_ = Tensor();
 }
 
+Tensor strum_values(const format::PackedWeights& packed, const Tensor& weight) {
+  const std::vector<std::int16_t> codes = format::strum_decode(packed);
+  const Tensor integers = torch::tensor(codes, torch::kInt16).reshape(weight.sizes());
+  return dequantize(integers.to(torch::kInt32), strum_base_code(weight.cpu())).to(weight.device());
+}
+
 Tensor StrumKernel::values(const Tensor& weight) {
   const torch::NoGradGuard no_grad;
   const Tensor now = weight.detach();
@@ -89,12 +95,9 @@ Tensor StrumKernel::values(const Tensor& weight) {
     const std::vector<std::uint8_t> low = format::strum_low_mask(packed);
     mask_.resize_(now.sizes()).copy_(torch::tensor(low, torch::kUInt8).reshape(now.sizes()));
   }
-  const std::vector<std::int16_t> codes = format::strum_decode(packed);
-  const Tensor integers = torch::tensor(codes, torch::kInt16).reshape(now.sizes());
-  const Tensor real = dequantize(integers.to(torch::kInt32), strum_base_code(now.cpu()));
   packed_weight_ = weight;
   packed_version_ = static_cast<std::int64_t>(weight._version());
-  packed_values_ = real.to(now.device());
+  packed_values_ = strum_values(packed, now);
   return packed_values_;
 }
 

@@ -20,6 +20,9 @@ format::PackedWeights strum_pack(const Tensor& weight, const format::Strum& sche
 format::PackedWeights strum_pack_masked(const Tensor& weight, const Tensor& low_mask,
                                         const format::Strum& scheme);
 
+// What packed weights stand for, at the strum_base_code() of `weight`; on its device.
+Tensor strum_values(const format::PackedWeights& packed, const Tensor& weight);
+
 // Arithmetic of one StruM layer: weights as hardware multiplies with them, times their scales;
 // inputs and bias as IntegerKernel's. In training the gradient passes straight through to all
 // weights; scales and DLIQ's shifts follow them at every call, the mask at the first call after
