@@ -80,9 +80,24 @@ plan::HypervolumeReference reference_of(const MapInputs& inputs, const MapSettin
   return reference;
 }
 
+// `widened`: images of the budget that float training takes before the search.
+void check_budget(const MapSettings& settings, std::int64_t paths, std::int64_t budget,
+                  std::int64_t widened) {
+  const std::int64_t least = widened + settings.batch * paths;
+  if (budget >= least)
+    return;
+  throw UsageError(fmt::format(
+      "budget: found {} images; allowed: at least {}, one step of {} images on {} paths{}", budget,
+      least, settings.batch, paths, widened > 0 ? " after --widened-steps" : ""));
+}
+
 MapSettings run_settings(const CompareSettings& settings, const std::string& strategy,
                          std::uint64_t seed, std::int64_t paths, std::int64_t budget) {
-  MapSettings map = with_budget(settings.map, find_strategy(strategy).training, paths, budget);
+  const std::int64_t widened =
+      strategy == "mpaas" ? widened_steps(settings.map) * settings.map.batch : 0;
+  check_budget(settings.map, paths, budget, widened);
+  MapSettings map =
+      with_budget(settings.map, find_strategy(strategy).training, paths, budget - widened);
   map.strategy = strategy;
   map.seed = seed;
   // Those are strategies of their own here.
@@ -94,12 +109,7 @@ MapSettings run_settings(const CompareSettings& settings, const std::string& str
 std::int64_t budget_or_default(const CompareSettings& settings, std::int64_t paths) {
   const std::int64_t budget =
       settings.budget_samples > 0 ? settings.budget_samples : budget_of(settings.map, paths);
-  if (budget < settings.map.batch * paths) {
-    throw UsageError(
-        fmt::format("budget: found {} images; allowed: at least {}, one step of {} "
-                    "images on {} paths",
-                    budget, settings.map.batch * paths, settings.map.batch, paths));
-  }
+  check_budget(settings.map, paths, budget, 0);
   return budget;
 }
 

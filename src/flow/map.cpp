@@ -10,6 +10,7 @@
 
 #include "tessera/core/error.h"
 #include "tessera/core/file.h"
+#include "tessera/core/hash.h"
 #include "tessera/flow/baselines.h"
 #include "tessera/flow/inputs.h"
 #include "tessera/flow/version.h"
@@ -34,6 +35,14 @@ nn::TrainingOptions training_options(const MapSettings& settings, std::int64_t s
 
 }  // namespace
 
+std::string MapRun::digest(const plan::Assignment& assignment, const AdaptedPtr& adapted) {
+  Sha256 hash;
+  hash.add(std::to_string(adapted ? adapted->number : 0));
+  for (const plan::Path& path : assignment.paths)
+    hash.add(plan::to_string(path) + "\n");
+  return hash.hex();
+}
+
 double MapRun::train_work(std::int64_t steps) const {
   return static_cast<double>(steps * settings_.batch) * 4;  // forward, backward, teacher
 }
@@ -48,7 +57,9 @@ double MapRun::search_work() const {
            static_cast<double>(settings_.evaluations * settings_.selection_images);
   }
   const std::int64_t paths = most_paths(inputs_.space);
-  return static_cast<double>((settings_.fair_steps + settings_.ramp_steps) * settings_.batch) *
+  const double widened = settings_.strategy == "mpaas" ? train_work(widened_steps(settings_)) : 0;
+  return widened +
+         static_cast<double>((settings_.fair_steps + settings_.ramp_steps) * settings_.batch) *
              (3.5 * static_cast<double>(paths)) +
          static_cast<double>(settings_.rounds * settings_.samples * settings_.selection_images *
                              settings_.selection_chips);
@@ -139,19 +150,29 @@ void MapRun::add_candidate(const std::string& label, const std::string& kind,
 }
 
 nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwork mapped,
-                                        std::int64_t steps, double rate, const std::string& phase,
-                                        double work) {
+                                        const AdaptedPtr& adapted, std::int64_t steps, double rate,
+                                        const std::string& phase, double work) {
   progress_.start_phase(phase, work);
+  // A widened network that was not trained further teaches what the narrow one does, only slower.
+  std::optional<nn::Network> widened;
+  if (adapted && adapted->is_trained)
+    widened.emplace(start_of(adapted));
   const Rng rng = rng_.split(name);
   nn::Trainer trainer(mapped.trained(), inputs_.data, inputs_.preprocessing,
-                      training_options(settings_, steps, rate), rng.split("data"), &network_);
+                      training_options(settings_, steps, rate), rng.split("data"),
+                      widened ? &*widened : &network_);
+  const std::string mapping = digest(mapped.assignment(), adapted);
   nlohmann::json losses = nlohmann::json::array();  // [step, loss], kept with the state
   if (const auto checkpoint = folder_.load(name)) {
-    trainer.restore(checkpoint->tensors);
-    losses = nlohmann::json::parse(checkpoint->json);
+    const auto kept = nlohmann::json::parse(checkpoint->json);
+    if (kept.at("mapping") == mapping) {
+      trainer.restore(checkpoint->tensors);
+      losses = kept.at("losses");
+    }
   }
   const auto save = [&](const nn::Trainer& now) {
-    folder_.save(name, {.tensors = now.state(), .json = losses.dump()});
+    const nlohmann::json json = {{"mapping", mapping}, {"losses", losses}};
+    folder_.save(name, {.tensors = now.state(), .json = json.dump()});
     clock_.keep();
   };
   Clock::time_point last_save = Clock::now();
@@ -174,18 +195,19 @@ nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwo
 }
 
 void MapRun::tune_chosen() {
-  chosen_network_ =
-      train_mapping("tune", std::move(*chosen_network_), settings_.tune_steps, settings_.tune_rate,
-                    "fine-tuning of the chosen mapping", train_work(settings_.tune_steps));
+  chosen_network_ = train_mapping(
+      "tune", std::move(*chosen_network_), chosen_adapted_, settings_.tune_steps,
+      settings_.tune_rate, "fine-tuning of the chosen mapping", train_work(settings_.tune_steps));
 }
 
 void MapRun::measure_chosen() {
   progress_.start_phase("chosen mapping on the test set", test_work() + validation_work());
-  std::vector<plan::Accuracy> accuracy = measurements_.once("chosen validation", [&] {
+  const std::string label = "chosen " + digest(*chosen_, chosen_adapted_);
+  std::vector<plan::Accuracy> accuracy = measurements_.once(label + " validation", [&] {
     return chosen_network_->measure(validation(), inputs_.preprocessing, search_chips(),
                                     rng_.split("evaluation"));
   });
-  for (const plan::Accuracy& row : measurements_.once("chosen test", [&] {
+  for (const plan::Accuracy& row : measurements_.once(label + " test", [&] {
          return chosen_network_->measure(
              test(), inputs_.preprocessing,
              {.chips = settings_.test_chips, .seconds = parse_times(settings_.test_times)},

@@ -104,7 +104,7 @@ void MapRun::trained_baselines() {
       continue;
     nn::MappedNetwork mapped(*solution_->network, assignment, inputs_.platform, ranges_);
     mapped.load_kernel_state(solution_->kernel_state);
-    mapped = train_mapping("baseline-" + format, std::move(mapped), settings_.tune_steps,
+    mapped = train_mapping("baseline-" + format, std::move(mapped), nullptr, settings_.tune_steps,
                            settings_.tune_rate, "baseline: " + label,
                            train_work(settings_.tune_steps) + validation_work() + test_work());
     if (keep_going())
@@ -124,9 +124,10 @@ void MapRun::analog_baselines() {
     const auto cost = baseline_cost(label, assignment);
     if (!cost)
       return;
-    const nn::MappedNetwork mapped = train_mapping(
-        name, nn::MappedNetwork(network_, assignment, inputs_.platform, ranges_), baseline_steps(),
-        settings_.learning_rate, "baseline: " + label, train_work(baseline_steps()));
+    const nn::MappedNetwork mapped =
+        train_mapping(name, nn::MappedNetwork(network_, assignment, inputs_.platform, ranges_),
+                      nullptr, baseline_steps(), settings_.learning_rate, "baseline: " + label,
+                      train_work(baseline_steps()));
     if (keep_going())
       add_baseline(label, mapped, *cost, settings_.test_baselines);
   };
@@ -152,13 +153,14 @@ void MapRun::widened_baseline() {
   const auto cost = assignment ? model.evaluate(*assignment) : infeasible("path", "no fp32 unit");
   if (!cost || !keep_going())
     return;
+  nn::MappedNetwork start(start_of(chosen_adapted_), *assignment, inputs_.platform,
+                          chosen_adapted_->ranges);
+  if (chosen_adapted_->is_trained)
+    add_baseline("fp32, widened", start, *cost, settings_.test_baselines);
   const std::string label = "fp32, widened, trained";
   const nn::MappedNetwork mapped =
-      train_mapping("baseline-widened",
-                    nn::MappedNetwork(start_of(chosen_adapted_), *assignment, inputs_.platform,
-                                      chosen_adapted_->ranges),
-                    baseline_steps(), settings_.learning_rate, "baseline: " + label,
-                    train_work(baseline_steps()));
+      train_mapping("baseline-widened", std::move(start), chosen_adapted_, baseline_steps(),
+                    settings_.learning_rate, "baseline: " + label, train_work(baseline_steps()));
   if (keep_going())
     add_baseline(label, mapped, *cost, settings_.test_baselines);
 }

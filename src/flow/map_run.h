@@ -71,8 +71,12 @@ class MapRun {
 
   const cost::TiledModel& model_of(const AdaptedPtr& adapted) const;
   const std::vector<nn::RangeObserver>& ranges_of(const AdaptedPtr& adapted) const;
-  // Before any training of this run.
+  // Where the search of it starts.
   nn::Network start_of(const AdaptedPtr& adapted) const;
+
+  // What checkpoints of a mapping are known by: the network and the paths. A search that its time
+  // limit ended may choose others when it is continued.
+  static std::string digest(const plan::Assignment& assignment, const AdaptedPtr& adapted);
 
   void start_record(const MapContext& context);
   // What the folder holds when this run has ended before.
@@ -99,9 +103,10 @@ class MapRun {
   void analog_baselines();
   void widened_baseline();
   void measure_chosen();
+  // `adapted`: the network that is mapped.
   nn::MappedNetwork train_mapping(const std::string& name, nn::MappedNetwork mapped,
-                                  std::int64_t steps, double rate, const std::string& phase,
-                                  double work);
+                                  const AdaptedPtr& adapted, std::int64_t steps, double rate,
+                                  const std::string& phase, double work);
   plan::Mapping mapping_of(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted,
                            std::vector<plan::Accuracy> accuracy) const;
   void write(const nn::MappedNetwork& mapped, const AdaptedPtr& adapted, const std::string& status,

@@ -119,27 +119,29 @@ void MapRun::search() {
 // Members spread over the front, each trained like the chosen mapping and measured anew: shared
 // weights rank mappings, they do not say how accurate one can become.
 void MapRun::train_front() {
-  if (!supernet::choose(limits_of(settings_), solution_->front))
+  const auto best = supernet::choose(limits_of(settings_), solution_->front);
+  if (!best)
     return;  // choose() says what clashes
   std::vector<supernet::Evaluated> members;
   const std::size_t found = solution_->front.size();
   const std::size_t count = std::min(found, static_cast<std::size_t>(front_size()));
   for (std::size_t k = 0; k < count && keep_going(); ++k) {
-    const std::size_t index = count == 1 ? 0 : k * (found - 1) / (count - 1);
+    const std::size_t index = count == 1 ? *best : k * (found - 1) / (count - 1);
     supernet::Evaluated member = solution_->front[index];
     const std::string name = fmt::format("front {}", k + 1);
     nn::MappedNetwork mapped = network_of(index);
-    mapped = train_mapping(fmt::format("front-{}", k + 1), std::move(mapped), settings_.tune_steps,
-                           settings_.tune_rate, "training of " + name,
+    mapped = train_mapping(fmt::format("front-{}", k + 1), std::move(mapped), nullptr,
+                           settings_.tune_steps, settings_.tune_rate, "training of " + name,
                            train_work(settings_.tune_steps) + test_work());
     if (!keep_going())
       break;
-    std::vector<plan::Accuracy> accuracy = measurements_.once(name + " validation", [&] {
+    const std::string label = name + " " + digest(mapped.assignment(), nullptr);
+    std::vector<plan::Accuracy> accuracy = measurements_.once(label + " validation", [&] {
       return mapped.measure(validation(), inputs_.preprocessing, search_chips(),
                             rng_.split("evaluation"));
     });
     member.accuracy = accuracy.front();
-    for (plan::Accuracy& row : measurements_.once(name + " test", [&] {
+    for (plan::Accuracy& row : measurements_.once(label + " test", [&] {
            return mapped.measure(test(), inputs_.preprocessing,
                                  {.chips = settings_.test_chips, .seconds = search_chips().seconds},
                                  rng_.split("test"));

@@ -49,6 +49,9 @@ supernet::MpsOptions mps_options(const MapSettings& s, const supernet::TrainingE
           .selection_chips = s.selection_chips};
 }
 
+// As `tessera train` has it.
+constexpr double kFloatWeightDecay = 5e-4;
+
 std::unique_ptr<supernet::Strategy> make_mpaas(const StrategyInputs& inputs) {
   const MapSettings& s = inputs.settings;
   for (const hw::Unit& unit : inputs.model.platform().units) {
@@ -64,6 +67,10 @@ std::unique_ptr<supernet::Strategy> make_mpaas(const StrategyInputs& inputs) {
       .adapt = {.extra_tiles = s.extra_tiles, .extra_latency = s.extra_latency},
       .networks = s.networks,
       .calibration_images = s.calibration_images,
+      .widened = {.steps = s.widened_steps,
+                  .batch = s.batch,
+                  .learning_rate = s.widened_rate,
+                  .weight_decay = kFloatWeightDecay},
       .mps = mps_options(s, {})});
 }
 
@@ -249,6 +256,11 @@ std::int64_t most_paths(const supernet::Space& space) {
   for (const auto& paths : space)
     most = std::max(most, paths.size());
   return static_cast<std::int64_t>(most);
+}
+
+std::int64_t widened_steps(const MapSettings& s) {
+  // One alone is the widest; of several the first is the network as it is.
+  return s.widened_steps * std::max<std::int64_t>(s.networks - 1, 1);
 }
 
 double supernet_work(const MapSettings& s) {

@@ -93,6 +93,11 @@ const config::Schema<MapSettings>& map_schema() {
           optional("extra-latency", &S::extra_latency, number(kNotNegative),
                    "MPAAS: share by which glue and digital layers may lengthen the network's time; "
                    "layers on tiles take no longer."),
+          optional("widened-steps", &S::widened_steps, integer<std::int64_t>({.min = 0}),
+                   "MPAAS: float training steps of each widened network before its search, with "
+                   "batch normalization put back meanwhile; 0: none."),
+          optional("widened-rate", &S::widened_rate, number(kPositive),
+                   "MPAAS: peak rate of that."),
           optional("search-steps", &S::search_steps, integer<std::int64_t>({.min = 0}),
                    "Training steps of searches that do not train a supernetwork; 0: as many images "
                    "as the supernetwork would get."),

@@ -10,15 +10,18 @@
 #include "tessera/core/error.h"
 #include "tessera/core/units.h"
 
+#include "widened_training.h"
+
 namespace tessera::supernet {
 namespace {
 
-// Lets the search of one network among several report as a part of the whole.
+// Lets the training or the search of one network among several report as a part of the whole.
 class PartObserver final : public Observer {
  public:
   struct Part {
     std::size_t index = 0, count = 1;
     std::shared_ptr<const Adapted> adapted;  // null: the problem's own network
+    double begin = 0, end = 1;               // of this network's work
   };
   PartObserver(Observer& whole, const Limits& limits, Part part,
                const std::vector<Evaluated>& earlier)
@@ -27,9 +30,9 @@ class PartObserver final : public Observer {
   bool keep_going() override { return whole_.keep_going(); }
   bool interrupted() override { return whole_.interrupted(); }
   void progress(double fraction, const std::string& phase) override {
-    whole_.progress(
-        (static_cast<double>(part_.index) + fraction) / static_cast<double>(part_.count),
-        prefix() + phase);
+    const double done = part_.begin + (part_.end - part_.begin) * fraction;
+    whole_.progress((static_cast<double>(part_.index) + done) / static_cast<double>(part_.count),
+                    prefix() + phase);
   }
   void trace(const plan::TracePoint& point) override {
     plan::TracePoint own = point;
@@ -100,10 +103,8 @@ std::string describe(const std::vector<ir::WidthGroup>& groups, const Adaptation
 
 }  // namespace
 
-Adapted make_adapted(const Problem& problem, const ir::Graph& graph,
-                     const std::vector<ir::WidthGroup>& groups, const Adaptation& adaptation,
-                     std::int64_t calibration_images, int number) {
-  ir::Graph start = ir::widen(graph, groups, adaptation.widths, problem.rng.split("widen"));
+Adapted make_adapted(const Problem& problem, ir::Graph start, std::int64_t calibration_images,
+                     int number) {
   const nn::Network network(start, problem.network.device());
   cost::TiledModel model(network.workload(), problem.model.platform());
   Space space = problem.space;
@@ -121,6 +122,17 @@ Adapted make_adapted(const Problem& problem, const ir::Graph& graph,
               nn::observe_ranges(network, problem.data, problem.preprocessing, calibration_images)};
 }
 
+// The part of a widened network's work that its float training takes, in backward passes.
+double Mpaas::float_share_of(const MpsOptions& mps, const Space& space) const {
+  std::size_t paths = 1;
+  for (const auto& layer : space)
+    paths = std::max(paths, layer.size());
+  const auto fair =
+      static_cast<double>((mps.fair_steps + mps.ramp_steps) * static_cast<std::int64_t>(paths));
+  const auto steps = static_cast<double>(options_.widened.steps);
+  return steps / std::max(steps + fair, 1.0);
+}
+
 Solution Mpaas::run(const Problem& problem, Observer& observer) {
   const ir::Graph graph = problem.network.to_graph();
   const std::vector<ir::WidthGroup> groups = ir::width_groups(graph);
@@ -135,6 +147,7 @@ Solution Mpaas::run(const Problem& problem, Observer& observer) {
   }
   const std::vector<Adaptation> chosen = spread(chain, static_cast<std::size_t>(options_.networks));
   const MpsOptions share = share_of(options_.mps, static_cast<std::int64_t>(chosen.size()));
+  const double float_share = float_share_of(share, problem.space);
 
   Solution solution;
   std::vector<Evaluated> all;
@@ -142,10 +155,29 @@ Solution Mpaas::run(const Problem& problem, Observer& observer) {
   for (std::size_t i = 0; i < chosen.size() && (i == 0 || observer.keep_going()); ++i) {
     const bool is_own = chosen[i] == chain.front();
     const int number = static_cast<int>(i) + 1;
-    const auto adapted =
-        is_own ? nullptr
-               : std::make_shared<const Adapted>(make_adapted(problem, graph, groups, chosen[i],
-                                                              options_.calibration_images, number));
+    std::shared_ptr<const Adapted> adapted;
+    if (!is_own) {
+      ir::Graph start = ir::widen(graph, groups, chosen[i].widths, problem.rng.split("widen"));
+      if (options_.widened.steps > 0) {
+        PartObserver part_observer(observer, problem.limits,
+                                   {.index = i, .count = chosen.size(), .end = float_share}, all);
+        std::optional<ir::Graph> trained =
+            train_widened(start, problem, options_.widened, options_.calibration_images,
+                          problem.rng.split("float").split(i), part_observer);
+        if (!trained) {
+          solution.notes.push_back(
+              fmt::format("Network {}: its float training did not end; no mapping of it was "
+                          "searched.",
+                          number));
+          break;
+        }
+        start = std::move(*trained);
+        solution.training_samples += options_.widened.steps * options_.widened.batch;
+      }
+      Adapted made = make_adapted(problem, std::move(start), options_.calibration_images, number);
+      made.is_trained = options_.widened.steps > 0;
+      adapted = std::make_shared<const Adapted>(std::move(made));
+    }
     const nn::Network network(adapted ? adapted->start : graph, problem.network.device());
     const Problem part{.network = network,
                        .model = adapted ? adapted->model : problem.model,
@@ -157,7 +189,11 @@ Solution Mpaas::run(const Problem& problem, Observer& observer) {
                        .evaluation = problem.evaluation,
                        .rng = problem.rng.split("network").split(i)};
     PartObserver part_observer(observer, problem.limits,
-                               {.index = i, .count = chosen.size(), .adapted = adapted}, all);
+                               {.index = i,
+                                .count = chosen.size(),
+                                .adapted = adapted,
+                                .begin = adapted ? float_share : 0},
+                               all);
     Solution found = Mps(share).run(part, part_observer);
     const Weights trained = Weights::of(*found.network, std::move(found.kernel_state));
     for (Evaluated& candidate : found.front) {

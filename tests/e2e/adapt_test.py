@@ -25,8 +25,8 @@ class Adapt(harness.Case):
         assert code == 0, err
 
     @staticmethod
-    def command(out):
-        return ["map", "net.onnx", "--hardware", "ibm_hybrid", "--data", DATA, *SETTINGS,
+    def command(out, *more):
+        return ["map", "net.onnx", "--hardware", "ibm_hybrid", "--data", DATA, *SETTINGS, *more,
                 "--out", out]
 
     def test_leaves_the_network_that_the_mapping_names(self):
@@ -80,21 +80,38 @@ class Adapt(harness.Case):
         self.assertRegex("\n".join(record["notes"]), r"Network 1: parameters \d+ to \d+; ")
 
     def test_killed_it_resumes_to_the_same_end(self):
+        self.check_killed("run", "killed")
+
+    def test_float_training_of_the_widened_network_comes_first(self):
+        more = ["--widened-steps", 40, "--widened-rate", 0.02, "--test-baselines", "true"]
+        self.ok(*self.command("trained", *more))
+        record = stable(self.path("trained", "run.json"))
+        baseline = [c for c in record["candidates"] if c["label"] == "fp32, widened"]
+        measured = json.loads(self.ok("eval", "trained/adapted.1.onnx", "--data", DATA,
+                                      "--json"))["accuracy"]
+        self.assertEqual([row["mean"] for row in baseline[0]["accuracy"] if row["split"] == "test"],
+                         [row["mean"] for row in measured])
+        self.assertEqual(record["chosen"]["search"]["training_samples"],
+                         stable(self.path("run", "run.json"))["chosen"]["search"]
+                         ["training_samples"] + 40 * 50)
+        self.check_killed("trained", "trained_killed", *more)
+
+    def check_killed(self, whole, killed, *more):
         generator = random.Random(4)
         for _ in range(3):
-            process = harness.start(*self.command("killed"), cwd=self.folder)
+            process = harness.start(*self.command(killed, *more), cwd=self.folder)
             time.sleep(generator.uniform(2, 6))
             process.kill()
             process.communicate()
-            if os.path.exists(self.path("killed", "mapping.json")):
-                self.ok("eval", "killed/adapted.1.onnx", "--data", DATA, "--mapping",
-                        "killed/mapping.json", "--chips", 1, "--images", 20)
-        self.ok(*self.command("killed"))
+            if os.path.exists(self.path(killed, "mapping.json")):
+                self.ok("eval", f"{killed}/adapted.1.onnx", "--data", DATA, "--mapping",
+                        f"{killed}/mapping.json", "--chips", 1, "--images", 20)
+        self.ok(*self.command(killed, *more))
         for name in ("mapping.json", "run.json"):
-            self.assertEqual(stable(self.path("run", name)), stable(self.path("killed", name)), name)
+            self.assertEqual(stable(self.path(whole, name)), stable(self.path(killed, name)), name)
         for name in ("adapted.1.onnx", "model.onnx", "model.safetensors", "pareto.csv"):
-            self.assertEqual(harness.read_bytes(self.path("run", name)),
-                             harness.read_bytes(self.path("killed", name)), name)
+            self.assertEqual(harness.read_bytes(self.path(whole, name)),
+                             harness.read_bytes(self.path(killed, name)), name)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,36 @@ TEST(FoldBatchNorm, ChainsAndSharedWeights) {
   EXPECT_EQ(g.value(find_node(g, "conv2")->inputs[1]).name, "w");
 }
 
+TEST(InsertBatchNorm, IsUndoneByFolding) {
+  NormFixture f;
+  const ValueId bias = f.b.constant("bias", {2}, {1, -2});
+  const ValueId one = f.b.node("conv1", Conv{}, {f.x, f.w, bias});
+  const ValueId two = f.b.node("conv2", Conv{}, {f.x, f.w});
+  const Graph g = f.b.finish({one, two});
+  // The second channel varies a thousandth as much as the first, which is less than is normalized.
+  const std::vector<ChannelMoments> moments = {
+      {.conv = {0}, .mean = {0.5, -1}, .variance = {4, 4e-6}},
+      {.conv = {1}, .mean = {0, 0}, .variance = {0, 0}}};
+  const Graph normalized = insert_batch_norm(g, moments);
+  ASSERT_THAT(normalized.nodes(), SizeIs(4));
+  const Node& norm = *find_node(normalized, "conv1.norm");
+  EXPECT_EQ(norm.outputs, g.node({0}).outputs);
+  EXPECT_THAT(floats(normalized, norm.inputs[4]), ElementsAre(1, 0.01F));  // var
+  // Weights of channels that are normalized: divided by their deviation, here 2.
+  EXPECT_FLOAT_EQ(floats(normalized, find_node(normalized, "conv1")->inputs[1])[0], 1.5F);
+
+  const Graph folded = fold_batch_norm(normalized);
+  ASSERT_THAT(folded.nodes(), SizeIs(2));
+  for (const char* name : {"conv1", "conv2"}) {
+    const Node& conv = *find_node(folded, name);
+    EXPECT_THAT(floats(folded, conv.inputs[1]),
+                ElementsAre(::testing::FloatNear(3, 1e-6F), ::testing::FloatNear(5, 1e-6F)));
+  }
+  EXPECT_THAT(floats(folded, find_node(folded, "conv1")->inputs[2]),
+              ElementsAre(::testing::FloatNear(1, 1e-6F), ::testing::FloatNear(-2, 1e-6F)));
+  EXPECT_EQ(folded.value(folded.outputs[0]).name, "conv1:0");
+}
+
 TEST(FoldBatchNorm, StaysWhereItCannot) {
   NormFixture f;
   const ValueId c = f.b.node("conv", Conv{}, {f.x, f.w});

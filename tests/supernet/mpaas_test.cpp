@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "tessera/core/error.h"
+#include "tessera/nn/train/evaluate.h"
 
 #include "small_problem.h"
 
@@ -81,7 +82,8 @@ TEST(Mpaas, AdaptedNetworksComputeWhatTheProblemsDoes) {
   const auto groups = ir::width_groups(graph);
   const auto chain = adaptations(graph, groups, small.platform, {});
   ASSERT_GT(chain.size(), 1U);
-  const Adapted adapted = make_adapted(problem, graph, groups, chain.back(), 40, 1);
+  const Adapted adapted = make_adapted(
+      problem, ir::widen(graph, groups, chain.back().widths, problem.rng.split("widen")), 40, 1);
   EXPECT_GT(adapted.model.workload().params, small.model.workload().params);
   for (std::size_t layer = 0; layer < adapted.space.size(); ++layer) {
     ASSERT_EQ(adapted.space[layer].size(), small.space[layer].size());
@@ -100,6 +102,45 @@ TEST(Mpaas, AdaptedNetworksComputeWhatTheProblemsDoes) {
 TEST(Mpaas, ContinuesToTheSameEnd) {
   const test::SmallProblem small;
   Mpaas strategy(quick(2));
+  test::expect_resumable(strategy, small, 10);
+}
+
+MpaasOptions with_float_training(std::int64_t networks) {
+  MpaasOptions options = quick(networks);
+  options.widened = {.steps = 30, .batch = 40, .learning_rate = 0.05};
+  return options;
+}
+
+double float_accuracy(const ir::Graph& graph, const test::SmallProblem& small) {
+  nn::FloatRunner runner;
+  return nn::accuracy(nn::Network(graph, torch::kCPU), runner, small.data.validation,
+                      small.preprocessing);
+}
+
+TEST(Mpaas, SearchesStartFromTrainedNetworks) {
+  const test::SmallProblem small;
+  test::MemoryObserver observer;
+  const Solution solution = Mpaas(with_float_training(2)).run(small.problem(), observer);
+  test::MemoryObserver other;
+  const Solution without = Mpaas(quick(2)).run(small.problem(), other);
+  EXPECT_EQ(solution.training_samples, without.training_samples + 30 * 40);
+  const double untrained = float_accuracy(small.network.to_graph(), small);
+  int trained = 0;
+  for (const Evaluated& member : solution.front) {
+    if (!member.adapted)
+      continue;
+    ++trained;
+    EXPECT_TRUE(member.adapted->is_trained);
+    EXPECT_GT(float_accuracy(member.adapted->start, small), untrained + 0.2);
+    for (const ir::Node& node : member.adapted->start.nodes())
+      EXPECT_FALSE(std::holds_alternative<ir::BatchNorm>(node.op)) << node.name;
+  }
+  EXPECT_GT(trained, 0);
+}
+
+TEST(Mpaas, FloatTrainingContinuesToTheSameEnd) {
+  const test::SmallProblem small;
+  Mpaas strategy(with_float_training(1));
   test::expect_resumable(strategy, small, 10);
 }
 

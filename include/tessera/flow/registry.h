@@ -37,6 +37,10 @@ struct StrategyEntry {
 
 // Largest number of paths that a layer has.
 std::int64_t most_paths(const supernet::Space& space);
+
+// Float training steps that mpaas takes with these settings, of all widened networks together.
+std::int64_t widened_steps(const MapSettings& settings);
+
 // Work of training the supernetwork of all widths, in images passed forward.
 double supernet_work(const MapSettings& settings);
 

@@ -53,6 +53,8 @@ struct MapSettings {
   std::int64_t networks = 2;
   std::int64_t extra_tiles = 0;
   double extra_latency = 0.05;
+  std::int64_t widened_steps = 0;
+  double widened_rate = 0.1;
   std::int64_t search_steps = 0;
   double lionheart_threshold = 0.02;
   std::int64_t lionheart_patience = 5;

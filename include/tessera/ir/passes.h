@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "tessera/ir/graph.h"
 
@@ -21,6 +22,15 @@ Graph fuse_bias(Graph graph);
 //   k = γ / √(var + ε),  W' = W · k,  b' = (b - mean) · k + β.
 // A BatchNorm without such a producer, or whose producer has other readers, stays.
 Graph fold_batch_norm(Graph graph);
+// Mean and variance of every channel of a Conv's output.
+struct ChannelMoments {
+  NodeId conv;
+  std::vector<double> mean, variance;
+};
+// The reverse of fold_batch_norm: a BatchNorm behind each of these Convs, whose statistics are the
+// moments given and whose γ and β undo them. Weights are divided by the channel's standard
+// deviation, so that what is normalized has about the same scale in every channel.
+Graph insert_batch_norm(const Graph& graph, std::span<const ChannelMoments> moments);
 // A Flatten or Reshape of what a Flatten or Reshape gives reads the first one's input.
 Graph merge_reshapes(Graph graph);
 // Removes Identity nodes, and nodes and values that no output needs. Inputs stay.

@@ -15,6 +15,10 @@ struct MpaasOptions {
   // alone) to the widest that `adapt` allows. They share the budget of `mps` evenly.
   std::int64_t networks = 1;
   std::int64_t calibration_images = 1000;  // for ranges of the widened networks' inputs
+  // Float training of every widened network before its search (0 steps: none), by kSgd with
+  // normalization; beyond the budget of `mps`. The search then starts from what it gives, which is
+  // the teacher, too.
+  nn::TrainingOptions widened;
   MpsOptions mps;
 };
 
@@ -29,12 +33,13 @@ class Mpaas final : public Strategy {
   Solution run(const Problem& problem, Observer& observer) override;
 
  private:
+  double float_share_of(const MpsOptions& mps, const Space& space) const;
+
   MpaasOptions options_;
 };
 
-// The problem's network with other widths, function-preserving, with the problem's paths.
-Adapted make_adapted(const Problem& problem, const ir::Graph& graph,
-                     const std::vector<ir::WidthGroup>& groups, const Adaptation& adaptation,
-                     std::int64_t calibration_images, int number);
+// A network of the problem's layers with other widths, with the problem's paths.
+Adapted make_adapted(const Problem& problem, ir::Graph start, std::int64_t calibration_images,
+                     int number);
 
 }  // namespace tessera::supernet

@@ -55,7 +55,9 @@ struct Problem {
 // of its own, and what mappings of it are made from.
 struct Adapted {
   int number = 0;   // among those of one run, from 1
-  ir::Graph start;  // before any training: computes what the problem's network computes
+  ir::Graph start;  // where its search starts
+  // False: `start` computes what the problem's network computes. True: it was trained further.
+  bool is_trained = false;
   cost::TiledModel model;
   Space space;
   std::vector<nn::RangeObserver> ranges;
