@@ -139,17 +139,18 @@ std::vector<std::vector<double>> predicted_losses(const Problem& problem,
     const Tensor& weight = problem.network.layers()[layer].weight;
     const Curvature& bend = curvatures.at(layer);
     auto& row = losses.emplace_back();
-    std::map<int, double> weight_errors;  // by bits
+    std::map<std::pair<int, int>, double> weight_errors;  // by bits and group
     for (const plan::Path& path : problem.space[layer]) {
       double loss = 0;
       for (const plan::Part& part : path.parts) {
         const auto* integer = std::get_if<format::Integer>(&part.format);
         if (integer == nullptr)
           continue;
-        const auto [error, is_new] = weight_errors.try_emplace(integer->weight_bits, 0);
+        const auto [error, is_new] =
+            weight_errors.try_emplace({integer->weight_bits, integer->group}, 0);
         if (is_new) {
-          const Tensor rounded = nn::fake_quantize(
-              weight, nn::weight_code(weight, integer->weight_bits, nn::RangeMethod::kMse));
+          const Tensor rounded =
+              nn::fake_quantize(weight, nn::weight_code(weight, *integer, nn::RangeMethod::kMse));
           error->second = (rounded - weight).square().sum().item<double>();
         }
         const nn::RangeObserver& seen = problem.ranges[layer];

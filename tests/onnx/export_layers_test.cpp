@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules of docs/rules/export.md: how layers are written under a mapping.
 #include <algorithm>
+#include <map>
 
 #include <gmock/gmock.h>
 
@@ -18,6 +19,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 using ::testing::ThrowsMessage;
 
 // Two output channels of one weight each: 1.0, -3.0; bias 0.5, -0.25.
@@ -227,6 +229,62 @@ TEST(ExportLayers, RefusesNumericsThatDoNotFit) {
   numerics = codes(127);
   numerics.input.zero_points = {200};
   EXPECT_THAT(with(numerics), ThrowsMessage<ConfigError>(HasSubstr("a zero point of 200")));
+}
+
+// Two channels of 3·2·2 weights in groups of 8: 8 and 4, at scales 1 and 2, 0.5 and 1.
+TEST(ExportLayers, X12_GroupsAreBlocksOfAMatrix) {
+  ir::GraphBuilder b;
+  const ir::ValueId x = b.input("x", {1, 3, 2, 2});
+  const std::vector<float> weights{1, 2, 3, 4, 5, 6, 7, -7,    2, 4, 6, -8,  //
+                                   1, 1, 1, 1, 1, 1, 1, -0.5F, 1, 2, 3, -9};
+  const ir::Graph graph = b.finish(
+      {b.node("conv", ir::Conv{},
+              {x, b.constant("w", {2, 3, 2, 2}, weights), b.constant("b", {2}, {0.3F, -0.7F})})});
+  plan::LayerNumerics numerics = codes(7);
+  numerics.weights.scales = {1, 2, 0.5F, 1};
+  numerics.weights.zero_points = {0, 0, 0, 0};
+  numerics.weights.group = 8;
+  const plan::Path path = path_of(format::Integer{4, 8, 8});
+  const Exported file(graph, path, numerics);
+  EXPECT_THAT(file.types(), ElementsAre("QuantizeLinear", "DequantizeLinear", "DequantizeLinear",
+                                        "Reshape", "Conv"));
+  EXPECT_EQ(default_opset(file.model()), 21);
+  const auto& nodes = file.model().graph().node();
+  const pb::NodeProto& weight = nodes[2];
+  ASSERT_EQ(weight.input_size(), 2);
+  std::map<std::string, std::int64_t> attributes;
+  for (const auto& attribute : weight.attribute())
+    attributes[attribute.name()] = attribute.i();
+  EXPECT_THAT(attributes, ElementsAre(Pair("axis", 1), Pair("block_size", 8)));
+  for (const auto& tensor : file.model().graph().initializer()) {
+    if (tensor.name() == "w_quantized") {
+      EXPECT_EQ(tensor.data_type(), 22);  // INT4
+    }
+  }
+  const ir::Tensor integers = file.initializer("w_quantized");
+  EXPECT_EQ(integers.shape(), (ir::Shape{2, 12}));
+  EXPECT_THAT(list<std::int8_t>(integers), ElementsAre(1, 2, 3, 4, 5, 6, 7, -7, 1, 2, 3, -4,  //
+                                                       2, 2, 2, 2, 2, 2, 2, -1, 1, 2, 3, -7));
+  const ir::Tensor scales = file.initializer("conv/weight_scale");
+  EXPECT_EQ(scales.shape(), (ir::Shape{2, 2}));
+  EXPECT_THAT(list<float>(scales), ElementsAre(1, 2, 0.5F, 1));
+  EXPECT_THAT(list<std::int64_t>(file.initializer("conv/weight/Reshape_shape")),
+              ElementsAre(0, 3, 2, 2));
+  EXPECT_EQ(nodes[4].input(2), "b");
+
+  const auto with = [&](const plan::Path& other) {
+    return [&graph, numerics, other] { Exported(graph, other, numerics); };
+  };
+  EXPECT_THAT(with(path_of(format::Integer{4, 8})),
+              ThrowsMessage<ConfigError>(
+                  HasSubstr("layer 'conv', weights: groups of 8, allowed for int4/a8: 0")));
+  numerics.weights.scales.pop_back();
+  EXPECT_THAT(with(path), ThrowsMessage<ConfigError>(HasSubstr(
+                              "3 scales for 12 weights of each of 2 channels in groups of 8, "
+                              "allowed: 4")));
+  numerics.weights.scales.push_back(1);
+  numerics.weights.zero_points[1] = 1;
+  EXPECT_THAT(with(path), ThrowsMessage<ConfigError>(HasSubstr("a zero point beside 0")));
 }
 
 // 1.0 and -3.0 at scales 0.5 and 1.0 are 2 and -3: one byte, the first in its low half.
