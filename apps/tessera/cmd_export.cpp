@@ -30,8 +30,8 @@ void warn_of_floats(const nn::MappedNetwork& mapped, int opset) {
   for (std::size_t i = 0; i < mapped.assignment().paths.size(); ++i) {
     for (const plan::Part& part : mapped.assignment().paths[i].parts) {
       const auto* integer = std::get_if<format::Integer>(&part.format);
-      if (integer != nullptr &&
-          (integer->activation_bits > 8 || (opset >= 21 && integer->weight_bits <= 4))) {
+      if (integer != nullptr && (integer->activation_bits > 8 || integer->group > 0 ||
+                                 (opset >= 21 && integer->weight_bits <= 4))) {
         layers.push_back(mapped.network().workload().layers[i].name);
         break;
       }

@@ -208,9 +208,10 @@ Command add_quantize(CLI::App& app) {
       "quantize", "Put weights into fewer bits without training: int4, StruM, …");
   command->add_option("NETWORK", settings->network, "ONNX file")->required();
   command
-      ->add_option("--scheme", settings->scheme,
-                   "int4/a8, strum:mip2q,p=0.5,L=7,block=1x16, strum:dliq,p=0.5,q=4,grid=layer, "
-                   "strum:sparsity,p=0.5, …; with --search a list")
+      ->add_option(
+          "--scheme", settings->scheme,
+          "int4/a8, int4g32/a8, strum:mip2q,p=0.5,L=7,block=1x16, strum:dliq,p=0.5,q=4,grid=layer, "
+          "strum:sparsity,p=0.5, …; with --search a list")
       ->required();
   command->add_option(
       "--data", settings->data,

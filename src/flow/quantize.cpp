@@ -334,7 +334,8 @@ void QuantizeRun::write(const std::filesystem::path& folder) {
 }
 
 // "LAYER.weight.strum", the packed file of docs/strum.md, or "LAYER.weight" in integer codes, and
-// "LAYER.weight.scale" per output channel; layers in floating formats as they are.
+// "LAYER.weight.scale" [M] per output channel or [M, groups]; layers in floating formats as they
+// are.
 void QuantizeRun::write_packed_weights(const std::filesystem::path& file) const {
   const std::size_t count = report_.layers.size();
   std::vector<nn::NamedTensors> of_layers(count);
@@ -358,7 +359,7 @@ void QuantizeRun::write_packed_weights(const std::filesystem::path& file) const 
             std::memcpy(packed.data_ptr(), bytes.data(), bytes.size());
             tensors.emplace_back(layer.name + ".weight.strum", packed);
           } else if (integer != nullptr) {
-            code = nn::weight_code(weight, integer->weight_bits, nn::RangeMethod::kMse);
+            code = nn::weight_code(weight, *integer, nn::RangeMethod::kMse);
             tensors.emplace_back(
                 layer.name + ".weight",
                 nn::quantize(weight, code).to(code.high <= 127 ? torch::kInt8 : torch::kInt16));
@@ -366,7 +367,9 @@ void QuantizeRun::write_packed_weights(const std::filesystem::path& file) const 
             tensors.emplace_back(layer.name + ".weight", weight);
             continue;
           }
-          tensors.emplace_back(layer.name + ".weight.scale", torch::tensor(code.scales));
+          const torch::Tensor scales = torch::tensor(code.scales);
+          tensors.emplace_back(layer.name + ".weight.scale",
+                               code.group > 0 ? scales.reshape({weight.size(0), -1}) : scales);
         }
       });
   nn::SafeTensors content;

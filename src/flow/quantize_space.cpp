@@ -28,10 +28,10 @@ torch::Tensor weights_in_int8_codes(const torch::Tensor& weight, const plan::Aff
   torch::Tensor real = weight;
   if (const auto* integer = std::get_if<format::Integer>(&format)) {
     // The widths of the base codes are what StruM layers start from.
-    real = integer->weight_bits == 8
-               ? nn::dequantize(nn::quantize(weight, base), base)
-               : nn::fake_quantize(
-                     weight, nn::weight_code(weight, integer->weight_bits, nn::RangeMethod::kMse));
+    real =
+        integer->weight_bits == 8 && integer->group == 0
+            ? nn::dequantize(nn::quantize(weight, base), base)
+            : nn::fake_quantize(weight, nn::weight_code(weight, *integer, nn::RangeMethod::kMse));
   } else if (std::get<format::Float>(format).bits == 16) {
     real = nn::fake_float16(weight);
   }

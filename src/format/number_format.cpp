@@ -16,11 +16,15 @@ namespace {
 
 constexpr std::string_view kForms =
     "allowed: fp32, fp16, intW (weights and activations of W bits), intW/aA (weights of W, "
-    "activations of A bits), analog:PRESET, strum:LOWSET,KEY=VALUE,…/aA, with W and A in 2..8 or "
-    "16";
+    "activations of A bits), intWgG and intWgG/aA (a scale for G weights in turn), analog:PRESET, "
+    "strum:LOWSET,KEY=VALUE,…/aA, with W and A in 2..8 or 16 and G among 8, 16, 32, 64, 128";
 
 tl::unexpected<Infeasible> refuse(std::string_view text, std::string_view why) {
   return infeasible("format", fmt::format("number format '{}': {}; {}", text, why, kForms));
+}
+
+bool is_group_size(int weights) {
+  return weights == 8 || weights == 16 || weights == 32 || weights == 64 || weights == 128;
 }
 
 bool is_preset_character(char c) {
@@ -30,13 +34,24 @@ bool is_preset_character(char c) {
 Expected<NumberFormat> parse_integer(std::string_view text) {
   const std::string_view widths = text.substr(3);
   const std::size_t slash = widths.find('/');
-  const std::optional<int> weights = parse_bits(widths.substr(0, slash));
+  const std::string_view head = widths.substr(0, slash);
+  const std::size_t g = head.find('g');
+  const std::optional<int> weights = parse_bits(head.substr(0, g));
   if (!weights)
     return refuse(text, "the weights' bits are not a number");
   if (!is_integer_width(*weights))
     return refuse(text, fmt::format("weights of {} bits", *weights));
+  int group = 0;
+  if (g != std::string_view::npos) {
+    const std::optional<int> size = parse_bits(head.substr(g + 1));
+    if (!size)
+      return refuse(text, "the weights of a group are not a number");
+    if (!is_group_size(*size))
+      return refuse(text, fmt::format("groups of {} weights", *size));
+    group = *size;
+  }
   if (slash == std::string_view::npos)
-    return Integer{*weights, *weights};
+    return Integer{*weights, *weights, group};
 
   const std::string_view tail = widths.substr(slash + 1);
   if (!tail.starts_with('a'))
@@ -46,7 +61,7 @@ Expected<NumberFormat> parse_integer(std::string_view text) {
     return refuse(text, "the activations' bits are not a number");
   if (!is_integer_width(*activations))
     return refuse(text, fmt::format("activations of {} bits", *activations));
-  return Integer{*weights, *activations};
+  return Integer{*weights, *activations, group};
 }
 
 }  // namespace
@@ -68,9 +83,10 @@ std::string to_string(const NumberFormat& format) {
   struct Writer {
     std::string operator()(const Float& f) const { return fmt::format("fp{}", f.bits); }
     std::string operator()(const Integer& i) const {
+      const std::string group = i.group > 0 ? fmt::format("g{}", i.group) : "";
       if (i.weight_bits == i.activation_bits)
-        return fmt::format("int{}", i.weight_bits);
-      return fmt::format("int{}/a{}", i.weight_bits, i.activation_bits);
+        return fmt::format("int{}{}", i.weight_bits, group);
+      return fmt::format("int{}{}/a{}", i.weight_bits, group, i.activation_bits);
     }
     std::string operator()(const Analog& a) const { return "analog:" + a.preset; }
     std::string operator()(const Strum& s) const { return format::to_string(s); }
@@ -126,9 +142,18 @@ int activation_bits(const NumberFormat& format) {
   return std::visit(Bits{}, format);
 }
 
+std::int64_t groups_per_channel(const Integer& format, std::int64_t per_channel) {
+  return format.group == 0 ? 1 : (per_channel + format.group - 1) / format.group;
+}
+
 std::int64_t stored_weight_bits(const NumberFormat& format, const WeightShape& shape) {
+  constexpr std::int64_t kScaleBits = 32;
   if (const auto* strum = std::get_if<Strum>(&format))
     return packed_bits(*strum, shape);
+  if (const auto* integer = std::get_if<Integer>(&format); integer != nullptr && integer->group > 0)
+    return shape.count() * integer->weight_bits +
+           kScaleBits * shape.outputs *
+               groups_per_channel(*integer, shape.inputs * shape.positions);
   return shape.count() * weight_bits(format);
 }
 

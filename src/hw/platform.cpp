@@ -13,10 +13,22 @@ namespace tessera::hw {
 
 namespace {
 
-const DigitalMode* listed_mode(const DigitalUnit& unit, const format::NumberFormat& format) {
+std::optional<DigitalMode> listed_mode(const DigitalUnit& unit,
+                                       const format::NumberFormat& format) {
   const auto mode = std::find_if(unit.modes.begin(), unit.modes.end(),
                                  [&](const DigitalMode& m) { return m.format == format; });
-  return mode == unit.modes.end() ? nullptr : &*mode;
+  if (mode != unit.modes.end())
+    return *mode;
+  const auto* integer = std::get_if<format::Integer>(&format);
+  if (integer == nullptr || integer->group == 0)
+    return std::nullopt;
+  // Groups change where weights' scales come from, not what is multiplied.
+  format::Integer plain = *integer;
+  plain.group = 0;
+  auto grouped = listed_mode(unit, plain);
+  if (grouped)
+    grouped->format = format;
+  return grouped;
 }
 
 // A mode of the plain PE on the StruM PE.
@@ -36,15 +48,15 @@ std::string mode_names(const DigitalUnit& unit) {
 }  // namespace
 
 Expected<DigitalMode> find_mode(const DigitalUnit& unit, const format::NumberFormat& format) {
-  const DigitalMode* listed = listed_mode(unit, format);
+  const auto listed = listed_mode(unit, format);
   if (!unit.strum_pe) {
-    if (listed != nullptr)
+    if (listed)
       return *listed;
     return infeasible("path", fmt::format("unit '{}' does not run {}; it runs {}", unit.name,
                                           format::to_string(format), mode_names(unit)));
   }
   const auto* scheme = std::get_if<format::Strum>(&format);
-  if (listed == nullptr && scheme == nullptr) {
+  if (!listed && scheme == nullptr) {
     return infeasible("path", fmt::format("unit '{}' does not run {}; it runs {}", unit.name,
                                           format::to_string(format), mode_names(unit)));
   }
@@ -52,11 +64,10 @@ Expected<DigitalMode> find_mode(const DigitalUnit& unit, const format::NumberFor
       strum_pe_figures(*unit.strum_pe, scheme != nullptr ? std::optional(*scheme) : std::nullopt);
   if (!figures)
     return infeasible("path", fmt::format("unit '{}': {}", unit.name, figures.error().detail));
-  if (listed != nullptr)
+  if (listed)
     return on_strum_pe(*listed, *figures);
-  const DigitalMode* int8 =
-      listed_mode(unit, format::Integer{.weight_bits = 8, .activation_bits = 8});
-  TESSERA_CHECK(int8 != nullptr, "unit '{}' has a StruM PE and no int8 mode", unit.name);
+  const auto int8 = listed_mode(unit, format::Integer{.weight_bits = 8, .activation_bits = 8});
+  TESSERA_CHECK(int8.has_value(), "unit '{}' has a StruM PE and no int8 mode", unit.name);
   DigitalMode mode = on_strum_pe(*int8, *figures);
   mode.format = format;
   return mode;

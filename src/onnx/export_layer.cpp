@@ -48,17 +48,32 @@ ir::Shape shape_for(std::size_t count) {
   return count == 1 ? ir::Shape{} : ir::Shape{static_cast<std::int64_t>(count)};
 }
 
+// Weights of one output channel that share a scale: all of them without groups.
+std::int64_t weights_per_scale(const plan::AffineCode& code, std::int64_t per_channel) {
+  return code.group > 0 ? code.group : per_channel;
+}
+
+// per_channel: elements behind each of the channels.
 void check_code(const std::string& layer, const char* what, const plan::AffineCode& code,
-                std::int64_t channels) {
+                std::int64_t channels, std::int64_t per_channel) {
   const auto fail = [&](const std::string& why) {
     throw ConfigError(fmt::format("numerics of layer '{}', {}: {}", layer, what, why));
   };
   const auto count = static_cast<std::int64_t>(code.scales.size());
   if (count == 0)
     fail("missing; an integer or analog layer needs a code");
-  if ((count != 1 && count != channels) || code.zero_points.size() != code.scales.size())
+  if (code.group > 0) {
+    const std::int64_t groups = (per_channel + code.group - 1) / code.group;
+    if (count != channels * groups)
+      fail(fmt::format(
+          "{} scales for {} weights of each of {} channels in groups of {}, allowed: {}", count,
+          per_channel, channels, code.group, channels * groups));
+    if (std::ranges::any_of(code.zero_points, [](std::int32_t zero) { return zero != 0; }))
+      fail("a zero point beside 0, allowed: 0 for weights in groups");
+  } else if ((count != 1 && count != channels) || code.zero_points.size() != code.scales.size()) {
     fail(fmt::format("{} scales and {} zero points, allowed: 1 or {} of both", count,
                      code.zero_points.size(), channels));
+  }
   for (const float scale : code.scales) {
     if (!(scale > 0) || !std::isfinite(scale))
       fail(fmt::format("a scale of {}, allowed: above 0", scale));
@@ -68,6 +83,18 @@ void check_code(const std::string& layer, const char* what, const plan::AffineCo
   for (const std::int32_t zero : code.zero_points) {
     if (zero < code.low || zero > code.high)
       fail(fmt::format("a zero point of {}, allowed: {} to {}", zero, code.low, code.high));
+  }
+}
+
+// X12: a code has the groups of its layer's format.
+void check_groups(const std::string& layer, const plan::Path& path, const plan::AffineCode& code) {
+  for (const plan::Part& part : path.parts) {
+    const auto* integer = std::get_if<format::Integer>(&part.format);
+    const int allowed = integer != nullptr ? integer->group : 0;
+    if (code.group != allowed)
+      throw ConfigError(
+          fmt::format("numerics of layer '{}', weights: groups of {}, allowed for {}: {}", layer,
+                      code.group, format::to_string(part.format), allowed));
   }
 }
 
@@ -191,15 +218,21 @@ std::vector<std::string> LayerWriter::rounded_to_float16(const ir::Node& layer) 
 
 std::vector<std::string> LayerWriter::quantized(const ir::Node& layer, const plan::Path& path,
                                                 const plan::LayerNumerics& numerics) {
-  const std::int64_t channels = writer_.graph().value(layer.inputs[1]).shape->at(0);
-  check_code(layer.name, "input", numerics.input, 1);
-  check_code(layer.name, "weights", numerics.weights, channels);
+  const ir::Shape& shape = *writer_.graph().value(layer.inputs[1]).shape;
+  const std::int64_t channels = shape.at(0);
+  check_code(layer.name, "input", numerics.input, 1, 1);
+  check_code(layer.name, "weights", numerics.weights, channels,
+             ir::element_count(shape) / channels);
+  check_groups(layer.name, path, numerics.weights);
   if (!fits_int8(numerics.input))
     writer_.require_opset(21);  // X5: int16 in QuantizeLinear and DequantizeLinear
   std::vector<std::string> names{quantized_input(layer, numerics.input),
                                  quantized_weight(layer, path, numerics.weights)};
-  if (layer.inputs.size() > 2)
-    names.push_back(quantized_bias(layer, numerics));
+  if (layer.inputs.size() > 2) {
+    // X12: sums of several scales have none of their own.
+    names.push_back(numerics.weights.group > 0 ? writer_.value(layer.inputs[2])
+                                               : quantized_bias(layer, numerics));
+  }
   return names;
 }
 
@@ -240,17 +273,13 @@ std::string LayerWriter::quantized_input(const ir::Node& layer, const plan::Affi
 }
 
 std::string LayerWriter::dequantize(const ir::Node& layer, const std::string& part,
-                                    const std::string& codes, const std::vector<float>& scales,
-                                    const std::string& zero_points, std::int64_t axis) {
+                                    const std::vector<std::string>& inputs, std::size_t scales,
+                                    std::int64_t axis) {
   const std::string stem = layer.name + "/" + part;
   const std::string output = writer_.value_name(stem + "_dequantized");
-  NodeWriter node = writer_.add_node(
-      "DequantizeLinear", writer_.node_name(stem + "/DequantizeLinear"),
-      {codes,
-       writer_.add_initializer(stem + "_scale", Tensor::from(shape_for(scales.size()), scales)),
-       zero_points},
-      output);
-  if (scales.size() > 1)
+  NodeWriter node = writer_.add_node("DequantizeLinear",
+                                     writer_.node_name(stem + "/DequantizeLinear"), inputs, output);
+  if (scales > 1)
     node.set("axis", axis);
   return output;
 }
@@ -263,10 +292,14 @@ std::string LayerWriter::quantized_weight(const ir::Node& layer, const plan::Pat
   const std::int64_t channels = value.shape->at(0);
   const std::vector<std::int32_t> highest = highest_codes(path, code, channels);
   const std::size_t per_channel = weight.size() / highest.size();
+  const auto per_scale =
+      static_cast<std::size_t>(weights_per_scale(code, static_cast<std::int64_t>(per_channel)));
+  const std::size_t scales_each = (per_channel + per_scale - 1) / per_scale;
   std::vector<std::int32_t> codes(weight.size());
   for (std::size_t i = 0; i < weight.size(); ++i) {
     const std::size_t m = i / per_channel;
-    const std::size_t which = code.scales.size() == 1 ? 0 : m;
+    const std::size_t which =
+        code.scales.size() == 1 ? 0 : m * scales_each + i % per_channel / per_scale;
     const std::int32_t zero = code.zero_points[which];
     const std::int32_t low = std::max(code.low, -highest[m]);
     codes[i] = zero + round_to_code(weight[i], code.scales[which], low - zero, highest[m] - zero);
@@ -278,18 +311,57 @@ std::string LayerWriter::quantized_weight(const ir::Node& layer, const plan::Pat
   held.high = std::max(held.high, *std::max_element(codes.begin(), codes.end()));
   if (!fits_int8(held))
     writer_.require_opset(21);  // X5
+  if (code.group > 0)
+    writer_.require_opset(kFourBitOpset);  // X12: blocks came with integers of 4 bits
   // X11
-  const bool four_bits = has_four_bits_ && held.low >= -8 && held.high <= 7;
+  const bool four_bits = (has_four_bits_ || code.group > 0) && held.low >= -8 && held.high <= 7;
   const auto write = [&](const std::string& name, const Tensor& tensor) {
     return four_bits ? writer_.add_four_bit_initializer(name, tensor)
                      : writer_.add_initializer(name, tensor);
   };
+  // X12: convolutions' weights as the matrix whose rows the groups cut.
+  const auto rows = static_cast<std::int64_t>(per_channel);
+  const ir::Shape held_shape = code.group > 0 ? ir::Shape{channels, rows} : *value.shape;
   const std::string integers =
-      write(value.name + "_quantized", in_place(layer, stored(held, *value.shape, codes)));
+      write(value.name + "_quantized", in_place(layer, stored(held, held_shape, codes)));
+  if (code.group > 0)
+    return dequantize_groups(layer, integers, code);
+  // Constants are written in the order in which nodes name them, as copies of the file will be.
+  const ir::Shape per_scale_shape = shape_for(code.scales.size());
+  const std::string scales = writer_.add_initializer(layer.name + "/weight_scale",
+                                                     Tensor::from(per_scale_shape, code.scales));
   const std::string zero_points =
-      write(layer.name + "/weight_zero_point",
-            stored(held, shape_for(code.scales.size()), code.zero_points));
-  return dequantize(layer, "weight", integers, code.scales, zero_points, is_turned(layer) ? 1 : 0);
+      write(layer.name + "/weight_zero_point", stored(held, per_scale_shape, code.zero_points));
+  return dequantize(layer, "weight", {integers, scales, zero_points}, code.scales.size(),
+                    is_turned(layer) ? 1 : 0);
+}
+
+// X12
+std::string LayerWriter::dequantize_groups(const ir::Node& layer, const std::string& codes,
+                                           const plan::AffineCode& code) {
+  const ir::Shape& shape = *writer_.graph().value(layer.inputs[1]).shape;
+  const std::string stem = layer.name + "/weight";
+  const Tensor scales = Tensor::from(
+      {shape[0], static_cast<std::int64_t>(code.scales.size()) / shape[0]}, code.scales);
+  const std::string matrix = writer_.value_name(stem + "_dequantized");
+  writer_
+      .add_node("DequantizeLinear", writer_.node_name(stem + "/DequantizeLinear"),
+                {codes, writer_.add_initializer(stem + "_scale", in_place(layer, scales))}, matrix)
+      .set("axis", std::int64_t{is_turned(layer) ? 0 : 1})
+      .set("block_size", std::int64_t{code.group});
+  if (shape.size() == 2)
+    return matrix;
+  // As export_ops.cpp writes a reshape that keeps the outermost size.
+  const std::string output = writer_.value_name(stem + "_reshaped");
+  const std::string reshape = writer_.node_name(stem + "/Reshape");
+  std::vector<std::int64_t> sizes(shape);
+  sizes[0] = 0;
+  writer_.add_node("Reshape", reshape,
+                   {matrix, writer_.add_initializer(
+                                reshape + "_shape",
+                                Tensor::from({static_cast<std::int64_t>(sizes.size())}, sizes))},
+                   output);
+  return output;
 }
 
 // X4
@@ -308,12 +380,14 @@ std::string LayerWriter::quantized_bias(const ir::Node& layer,
         code, std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max()));
   }
   const std::vector<std::int32_t> zeros(scales.size(), 0);
-  return dequantize(
-      layer, "bias",
-      writer_.add_initializer(value.name + "_quantized", Tensor::from(*value.shape, codes)), scales,
-      writer_.add_initializer(layer.name + "/bias_zero_point",
-                              Tensor::from(shape_for(zeros.size()), zeros)),
-      0);
+  const std::string integers =
+      writer_.add_initializer(value.name + "_quantized", Tensor::from(*value.shape, codes));
+  const ir::Shape per_scale = shape_for(scales.size());
+  const std::string scale_name =
+      writer_.add_initializer(layer.name + "/bias_scale", Tensor::from(per_scale, scales));
+  const std::string zero_name =
+      writer_.add_initializer(layer.name + "/bias_zero_point", Tensor::from(per_scale, zeros));
+  return dequantize(layer, "bias", {integers, scale_name, zero_name}, scales.size(), 0);
 }
 
 }  // namespace tessera::onnx

@@ -33,9 +33,12 @@ class LayerWriter {
   std::string quantized_weight(const ir::Node& layer, const plan::Path& path,
                                const plan::AffineCode& code);
   std::string quantized_bias(const ir::Node& layer, const plan::LayerNumerics& numerics);
-  std::string dequantize(const ir::Node& layer, const std::string& part, const std::string& codes,
-                         const std::vector<float>& scales, const std::string& zero_points,
+  // inputs: codes, scales, zero points. The axis counts with several scales.
+  std::string dequantize(const ir::Node& layer, const std::string& part,
+                         const std::vector<std::string>& inputs, std::size_t scales,
                          std::int64_t axis);
+  std::string dequantize_groups(const ir::Node& layer, const std::string& codes,
+                                const plan::AffineCode& code);
 
   // The layer becomes a MatMul, whose weights stand transposed.
   bool is_turned(const ir::Node& layer) const;

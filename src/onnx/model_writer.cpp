@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model_writer.h"
 
+#include <algorithm>
+
 #include "tessera/core/error.h"
 #include "tessera/ir/generic.h"
 
@@ -92,12 +94,51 @@ NodeWriter& NodeWriter::set(const std::string& attribute, const ir::Tensor& valu
 }
 
 ModelWriter::ModelWriter(const ir::Graph& graph) : graph_(graph) {
-  for (const ir::Value& value : graph.values())
-    value_names_.insert(value.name);
-  for (const ir::Node& node : graph.nodes())
+  // Constants that no node reads any more (sizes that became attributes) leave their names free, so
+  // that what is written in their place gets the same: a copy of a copy is the same file.
+  for (const ir::Value& value : graph.values()) {
+    if (!value.constant)
+      value_names_.insert(value.name);
+  }
+  const auto take = [this](ir::ValueId id) { value_names_.insert(graph_.value(id).name); };
+  std::ranges::for_each(graph.outputs, take);
+  for (const ir::Node& node : graph.nodes()) {
     node_names_.insert(node.name);
+    std::ranges::for_each(node.inputs, take);
+  }
+  find_four_bit_values();
   model_.set_producer_name("tessera");
   model_.mutable_graph()->set_name("tessera");
+}
+
+// X13. Types must agree where constants meet, so one that has to be a byte makes bytes of its
+// partners.
+void ModelWriter::find_four_bit_values() {
+  is_four_bits_.resize(graph_.values().size());
+  for (std::size_t i = 0; i < is_four_bits_.size(); ++i) {
+    const auto& constant = graph_.values()[i].constant;
+    is_four_bits_[i] = constant && constant->is_four_bits();
+  }
+  const auto lies_in_four_bits = [this](ir::ValueId id) { return is_four_bits_[id.index()]; };
+  for (const ir::ValueId output : graph_.outputs)
+    is_four_bits_[output.index()] = false;
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (const ir::Node& node : graph_.nodes()) {
+      const auto* op = std::get_if<ir::Generic>(&node.op);
+      const bool dequantizes =
+          op != nullptr && op->domain.empty() && op->type == "DequantizeLinear";
+      std::vector<ir::ValueId> integers = node.inputs;
+      if (dequantizes)
+        std::erase(integers, node.inputs.at(1));  // the scale
+      if (dequantizes && std::ranges::all_of(integers, lies_in_four_bits))
+        continue;
+      for (const ir::ValueId id : integers) {
+        changed = changed || lies_in_four_bits(id);
+        is_four_bits_[id.index()] = false;
+      }
+    }
+  }
 }
 
 std::string ModelWriter::value_name(const std::string& wish) {
@@ -110,7 +151,11 @@ std::string ModelWriter::node_name(const std::string& wish) {
 
 std::string ModelWriter::value(ir::ValueId id) {
   const ir::Value& value = graph_.value(id);
-  if (value.constant && written_.insert(value.name).second)
+  if (!value.constant || !written_.insert(value.name).second)
+    return value.name;
+  if (is_four_bits_[id.index()])
+    put_four_bit_initializer(value.name, *value.constant);
+  else
     put_initializer(value.name, *value.constant);
   return value.name;
 }
@@ -123,19 +168,27 @@ std::string ModelWriter::add_initializer(const std::string& wish, const ir::Tens
 
 std::string ModelWriter::add_four_bit_initializer(const std::string& wish,
                                                   const ir::Tensor& tensor) {
-  constexpr int kInt4 = 22;  // newer than the onnx.proto that Debian has
   const std::string name = value_name(wish);
+  put_four_bit_initializer(name, tensor);
+  return name;
+}
+
+void ModelWriter::put_four_bit_initializer(const std::string& name, const ir::Tensor& tensor) {
+  constexpr int kUint4 = 21;  // newer than the onnx.proto that Debian has
+  constexpr int kInt4 = 22;
+  require_opset(21);
   pb::TensorProto& proto = *model_.mutable_graph()->add_initializer();
   proto.set_name(name);
-  proto.set_data_type(kInt4);
+  proto.set_data_type(tensor.dtype() == ir::DType::kUint8 ? kUint4 : kInt4);
   for (const std::int64_t size : tensor.shape())
     proto.add_dims(size);
-  const auto values = tensor.values<std::int8_t>();
+  const std::span<const std::byte> values = tensor.bytes();
   std::string packed((values.size() + 1) / 2, '\0');
-  for (std::size_t i = 0; i < values.size(); ++i)
-    packed[i / 2] = static_cast<char>(packed[i / 2] | (values[i] & 0xf) << (i % 2 == 0 ? 0 : 4));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const int low = std::to_integer<int>(values[i]) & 0xf;
+    packed[i / 2] = static_cast<char>(packed[i / 2] | low << (i % 2 == 0 ? 0 : 4));
+  }
   proto.set_raw_data(packed);
-  return name;
 }
 
 void ModelWriter::put_initializer(const std::string& name, const ir::Tensor& tensor) {

@@ -43,11 +43,12 @@ class ModelWriter {
   std::string value_name(const std::string& wish);
   std::string node_name(const std::string& wish);
 
-  // The name of a value of the graph; constants are written when first asked for.
+  // The name of a value of the graph; constants are written when first asked for, and in 4 bits
+  // where they were read so and all that reads them is DequantizeLinear of such constants alone.
   std::string value(ir::ValueId id);
   // The same constant in another form and under a name of its own (returned).
   std::string add_initializer(const std::string& wish, const ir::Tensor& tensor);
-  // Integers from -8 to 7, held as int8, in 4 bits each.
+  // Integers from -8 to 7, held as int8, in 4 bits each. Needs opset 21.
   std::string add_four_bit_initializer(const std::string& wish, const ir::Tensor& tensor);
   // An initializer called exactly so. REQUIRES: the name is the caller's, from value_name().
   void put_initializer(const std::string& name, const ir::Tensor& tensor);
@@ -72,6 +73,8 @@ class ModelWriter {
 
  private:
   void describe_value(pb::ValueInfoProto& info, ir::ValueId id) const;
+  void find_four_bit_values();
+  void put_four_bit_initializer(const std::string& name, const ir::Tensor& tensor);
 
   const ir::Graph& graph_;
   pb::ModelProto model_;
@@ -79,6 +82,7 @@ class ModelWriter {
   std::unordered_set<std::string> value_names_;
   std::unordered_set<std::string> node_names_;
   std::unordered_set<std::string> written_;
+  std::vector<bool> is_four_bits_;  // by value
   struct Kept {
     std::string node;
     ir::Generic op;

@@ -280,8 +280,11 @@ ir::Tensor read_tensor(const TensorProto& proto, ExternalFiles& files,
   } else if (proto.has_raw_data()) {
     raw.emplace(proto.raw_data());
   }
-  if (is_four_bits(proto.data_type()))
-    return unpack_four_bits(proto, shape, raw);
+  if (is_four_bits(proto.data_type())) {
+    ir::Tensor unpacked = unpack_four_bits(proto, shape, raw);
+    unpacked.note_four_bits();
+    return unpacked;
+  }
   return Decoder(proto, shape, std::move(raw)).decode_any();
 }
 

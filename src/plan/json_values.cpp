@@ -25,14 +25,17 @@ Json code_to_json(const AffineCode& code) {
   Json scales = Json::array();
   for (const float scale : code.scales)
     scales.push_back(finite_to_json(static_cast<double>(scale), "a scale"));
-  return {{"scales", scales},
-          {"zero_points", code.zero_points},
-          {"low", code.low},
-          {"high", code.high}};
+  Json json = {{"scales", scales},
+               {"zero_points", code.zero_points},
+               {"low", code.low},
+               {"high", code.high}};
+  if (code.group > 0)
+    json["group"] = code.group;
+  return json;
 }
 
 AffineCode read_code(const JsonNode& node) {
-  node.allow_only({"scales", "zero_points", "low", "high"});
+  node.allow_only({"scales", "zero_points", "low", "high", "group"});
   AffineCode code;
   for (const JsonNode& scale : node.at("scales").items())
     code.scales.push_back(static_cast<float>(scale.number()));
@@ -43,6 +46,8 @@ AffineCode read_code(const JsonNode& node) {
     zero_points.fail_expected(fmt::format("as many as scales, {}", code.scales.size()));
   code.low = static_cast<std::int32_t>(node.at("low").integer(kInt32Min, kInt32Max));
   code.high = static_cast<std::int32_t>(node.at("high").integer(code.low, kInt32Max));
+  if (const auto group = node.find("group"))
+    code.group = static_cast<int>(group->integer(1, kInt32Max));
   return code;
 }
 

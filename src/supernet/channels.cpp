@@ -16,7 +16,8 @@ namespace {
 
 // What an exported file can hold side by side in one layer.
 bool can_share(const plan::Path& path) {
-  return is_analog(path) || std::holds_alternative<format::Integer>(path.parts.front().format);
+  const auto* integer = std::get_if<format::Integer>(&path.parts.front().format);
+  return is_analog(path) || (integer != nullptr && integer->group == 0);
 }
 
 // MACs on tiles; 0 also for a layer that cannot leave them.

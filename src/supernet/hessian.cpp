@@ -141,8 +141,7 @@ namespace {
 double weight_error(const Tensor& weight, const format::NumberFormat& format) {
   Tensor rounded = weight;
   if (const auto* integer = std::get_if<format::Integer>(&format)) {
-    rounded = nn::fake_quantize(
-        weight, nn::weight_code(weight, integer->weight_bits, nn::RangeMethod::kMse));
+    rounded = nn::fake_quantize(weight, nn::weight_code(weight, *integer, nn::RangeMethod::kMse));
   } else if (const auto* strum = std::get_if<format::Strum>(&format)) {
     rounded = nn::strum_values(nn::strum_pack(weight, *strum), weight);
   }

@@ -263,8 +263,8 @@ nn::Tensor Supernet::forward_models(const nn::Batch& repeated) {
 bool Supernet::can_run_by_codes(const std::vector<std::vector<double>>& strength) const {
   for (std::size_t layer = 0; layer < kernels_.size(); ++layer) {
     for (std::size_t path = 0; path < kernels_[layer].size(); ++path) {
-      if (strength[layer][path] != 1.0 ||
-          dynamic_cast<const nn::IntegerKernel*>(kernels_[layer][path].get()) == nullptr)
+      const auto* integer = dynamic_cast<const nn::IntegerKernel*>(kernels_[layer][path].get());
+      if (strength[layer][path] != 1.0 || integer == nullptr || !integer->has_training_codes())
         return false;
     }
   }

@@ -189,6 +189,12 @@ TEST(ArrayUnitCost, SaysWhatItDoesNotRun) {
   const auto width = cost.layer_cost(0, on_array(workload.layers[0], 3, 8));
   ASSERT_FALSE(width.has_value());
   EXPECT_EQ(width.error().reason, "path");
+  plan::Path grouped = on_array(workload.layers[0], 8, 8);
+  grouped.parts[0].format = format::Integer{8, 8, 32};
+  EXPECT_EQ(
+      cost.layer_cost(0, grouped).error().detail,
+      "layer conv1: unit 'array' does not run int8g32; it runs integers of the widths that it "
+      "lists, one scale per channel");
   plan::Path half = on_array(workload.layers[0], 8, 8);
   half.parts[0].channels = {0, 5};
   half.parts.push_back({"npu", format::Integer{8, 8}, {5, 10}});

@@ -293,6 +293,22 @@ TEST(TiledModel, StrumWeightsTakeTheirPackedBytes) {
   EXPECT_EQ(model.candidate_paths(0).back().parts[0].format, strum);
 }
 
+// conv1 has 10 channels of 27 weights: two groups of 16 or fewer each, of which each sum is scaled.
+TEST(TiledModel, C6_GroupsAddTheirScalesToWhatTheirWidthCosts) {
+  const TiledModel model(two_layers(), small_platform());
+  const ir::Layer& layer = model.workload().layers[0];
+  const auto plain = model.layer_cost(0, path(layer, "npu", kInt4));
+  const auto cost = model.layer_cost(0, path(layer, "npu", format::Integer{4, 8, 16}));
+  ASSERT_TRUE(plain.has_value());
+  ASSERT_TRUE(cost.has_value());
+  EXPECT_EQ(plain->weight_bytes, 270 / 2);
+  EXPECT_EQ(cost->weight_bytes, 270 / 2 + 10 * 2 * 4);
+  EXPECT_EQ(cost->energy_pj[Component::kMac], plain->energy_pj[Component::kMac]);
+  EXPECT_EQ(cost->energy_pj[Component::kAccumulate], 2 * plain->energy_pj[Component::kAccumulate]);
+  EXPECT_THAT(model.layer_cost(0, path(layer, "npu", format::Integer{2, 8, 16})).error().detail,
+              HasSubstr("unit 'npu' does not run int2g16/a8; it runs fp16, int8, int4/a8"));
+}
+
 TEST(TiledModel, PathsThatThePlatformDoesNotHaveAreNamed) {
   const TiledModel model(two_layers(), small_platform());
   const ir::Layer& layer = model.workload().layers[0];

@@ -87,7 +87,7 @@ class OtherHands(unittest.TestCase):
         with gzip.open(f"{DATA}/t10k-labels-idx1-ubyte.gz") as stream:
             labels = np.frombuffer(stream.read()[8:], np.uint8)
         for scheme in ("strum:mip2q,p=0.5,L=5", "strum:dliq,grid=block,p=0.75",
-                       "strum:sparsity,block=2x8"):
+                       "strum:sparsity,block=2x8", "int4g32/a8"):
             with self.subTest(scheme):
                 code, out, err = harness.run(
                     "quantize", NETWORK, "--scheme", scheme, "--data", "fashion-mnist",
@@ -100,15 +100,35 @@ class OtherHands(unittest.TestCase):
                           for tensor in model.graph.initializer}
                 weight_of = {node.name: node.input[1] for node in model.graph.node
                              if node.op_type in ("Conv", "Gemm", "MatMul")}
-                quantized = {node.output[0]: node.input[0] for node in model.graph.node
-                             if node.op_type == "DequantizeLinear"}
+                source = {node.output[0]: node.input for node in model.graph.node
+                          if node.op_type in ("DequantizeLinear", "Reshape")}
                 with open(f"{self.folder}/q/packed.safetensors", "rb") as stream:
                     content = stream.read()
                 size = int.from_bytes(content[:8], "little")
                 header = json.loads(content[8:8 + size])
                 unpacked = 0
                 for layer in found["layers"]:
-                    codes = values[quantized[weight_of[layer["name"]]]]
+                    inputs = source[weight_of[layer["name"]]]
+                    if inputs[0] in source:  # a matrix of groups, brought into its shape
+                        inputs = source[inputs[0]]
+                    codes = values[inputs[0]]
+                    if layer["format"] == "int4g32/a8":
+                        def packed(name):
+                            begin, end = header[name]["data_offsets"]
+                            return content[8 + size + begin:8 + size + end]
+                        np.testing.assert_array_equal(
+                            np.frombuffer(packed(layer["name"] + ".weight"), np.int8),
+                            codes.astype(np.int8).reshape(-1))
+                        scales = values[inputs[1]]
+                        self.assertEqual(header[layer["name"] + ".weight.scale"]["shape"],
+                                         list(scales.shape))
+                        np.testing.assert_array_equal(
+                            np.frombuffer(packed(layer["name"] + ".weight.scale"), np.float32),
+                            scales.reshape(-1))
+                        self.assertEqual(layer["stored_bits"],
+                                         4 * layer["weights"] + 32 * scales.size)
+                        unpacked += 1
+                        continue
                     self.assertEqual(codes.dtype, np.int8, layer["name"])
                     if layer["name"] + ".weight.strum" not in header:
                         continue

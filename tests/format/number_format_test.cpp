@@ -17,14 +17,18 @@ TEST(NumberFormat, IsWrittenAsTheDesignSays) {
   EXPECT_EQ(to_string(Integer{8, 8}), "int8");
   EXPECT_EQ(to_string(Integer{4, 8}), "int4/a8");
   EXPECT_EQ(to_string(Integer{16, 16}), "int16");
+  EXPECT_EQ(to_string(Integer{4, 8, 32}), "int4g32/a8");
+  EXPECT_EQ(to_string(Integer{4, 4, 16}), "int4g16");
   EXPECT_EQ(to_string(Analog{"pcm-lionheart"}), "analog:pcm-lionheart");
 }
 
 TEST(NumberFormat, EveryFormatSurvivesTheRoundTrip) {
   std::vector<NumberFormat> all = {Float{32}, Float{16}, Analog{"pcm-lionheart"}, Analog{"a_1.b"}};
   for (const int weights : {2, 3, 4, 5, 6, 7, 8, 16}) {
-    for (const int activations : {2, 3, 4, 5, 6, 7, 8, 16})
-      all.emplace_back(Integer{weights, activations});
+    for (const int activations : {2, 3, 4, 5, 6, 7, 8, 16}) {
+      for (const int group : {0, 8, 16, 32, 64, 128})
+        all.emplace_back(Integer{weights, activations, group});
+    }
   }
   for (const NumberFormat& format : all) {
     const auto read = parse_number_format(to_string(format));
@@ -53,6 +57,16 @@ TEST(NumberFormat, ErrorsNameWhatWasFoundAndWhatIsAllowed) {
       {"int99999999999", "weights' bits are not a number"},
       {"int9", "weights of 9 bits"},
       {"int1", "weights of 1 bits"},
+      {"int4g", "the weights of a group are not a number"},
+      {"int4g/a8", "the weights of a group are not a number"},
+      {"int4gx", "the weights of a group are not a number"},
+      {"int4g16g8", "the weights of a group are not a number"},
+      {"int4g0", "the weights of a group are not a number"},
+      {"int4g12/a8", "groups of 12 weights"},
+      {"int4g256", "groups of 256 weights"},
+      {"intg32", "weights' bits are not a number"},
+      {"int9g32", "weights of 9 bits"},
+      {"int4/a8g32", "activations' bits are not a number"},
       {"int4/", "behind the '/' stands aA"},
       {"int4/8", "behind the '/' stands aA"},
       {"int4/a", "activations' bits are not a number"},
@@ -70,6 +84,15 @@ TEST(NumberFormat, ErrorsNameWhatWasFoundAndWhatIsAllowed) {
     EXPECT_THAT(read.error().detail, HasSubstr("'" + text + "'"));
     EXPECT_THAT(read.error().detail, HasSubstr("allowed: fp32, fp16, int"));
   }
+}
+
+// 3 channels of 45 weights: 4 bits each and, in groups of 16, three float32 scales a channel.
+TEST(NumberFormat, StoredBitsCountTheScalesOfGroups) {
+  const WeightShape shape{.outputs = 3, .inputs = 5, .positions = 9};
+  EXPECT_EQ(stored_weight_bits(Integer{4, 8}, shape), 3 * 45 * 4);
+  EXPECT_EQ(stored_weight_bits(Integer{4, 8, 16}, shape), 3 * 45 * 4 + 3 * 3 * 32);
+  EXPECT_EQ(stored_weight_bits(Integer{4, 8, 64}, shape), 3 * 45 * 4 + 3 * 1 * 32);
+  EXPECT_EQ(groups_per_channel(Integer{4, 8}, 45), 1);
 }
 
 TEST(NumberFormat, Bits) {

@@ -69,8 +69,8 @@ TEST_F(Gpu, ALayerByCodesOnTheDeviceIsItsKernel) {
   const OneLayer on_gpu{layer.op, there(layer.x), there(layer.weight), there(layer.bias)};
   const Tensor codes = torch::empty({4}, torch::dtype(torch::kFloat32).device(device_));
   for (const int bits : {2, 5, 8}) {
-    IntegerKernel kernel(bits, {.scales = {0.03F}, .zero_points = {3}, .low = -16, .high = 15},
-                         device_);
+    IntegerKernel kernel(format::Integer{bits, 5},
+                         {.scales = {0.03F}, .zero_points = {3}, .low = -16, .high = 15}, device_);
     codes.copy_(kernel.training_codes());
     EXPECT_TRUE(run_training_codes(on_gpu.call(), codes).equal(kernel.forward(on_gpu.call())))
         << bits;

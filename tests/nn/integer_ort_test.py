@@ -22,14 +22,12 @@ import python_env  # noqa: E402
 
 
 def contents(file):
-    """The nodes, with values in place of constants' names; 4-bit integers as the 8-bit ones that they
-    are held as."""
+    """The nodes, with types and values in place of constants' names."""
     import onnx
 
     def value(tensor):
         array = onnx.numpy_helper.to_array(tensor)
-        held = array.astype("int8") if tensor.data_type == onnx.TensorProto.INT4 else array
-        return str(held.dtype), held.shape, held.tobytes()
+        return tensor.data_type, array.shape, array.tobytes()
 
     graph = onnx.load(file).graph
     constants = {tensor.name: value(tensor) for tensor in graph.initializer}

@@ -61,6 +61,9 @@ const Form kForms[] = {
     {"int4stored", {{4, 8}}, true, false, 21},
     {"int8a16", {{8, 16}}, true, false, 21},
     {"mixed", {{8, 8}, {4, 4}, {2, 8}, {5, 7}}},
+    {"int4g32", {{4, 8, 32}}},
+    {"int8g8", {{8, 8, 8}}},
+    {"mixedgroups", {{4, 4, 16}, {8, 8}, {3, 8, 64}}},
     {"mixedstored", {{4, 8}, {8, 16}, {8, 8}, {4, 16}, {3, 3}}, true, false, 21},
 };
 
@@ -73,6 +76,20 @@ void join_channels(plan::AffineCode& code) {
 void round_up_to_powers_of_two(plan::AffineCode& code) {
   for (float& scale : code.scales)
     scale = std::exp2(std::ceil(std::log2(scale)));
+}
+
+bool has_groups(const Form& form) {
+  return std::ranges::any_of(form.layers, [](const Integer& bits) { return bits.group > 0; });
+}
+
+// Biases stay real numbers beside weights in groups: on a grid of powers of two, sums are exact.
+Network with_biases_on_a_grid(const Network& network) {
+  Network rounded = network.clone();
+  for (LayerParameters& layer : rounded.layers()) {
+    if (layer.bias.defined())
+      layer.bias.mul_(1024).round_().div_(1024);
+  }
+  return rounded;
 }
 
 std::vector<torch::Tensor> random_inputs(const ir::Graph& graph) {
@@ -110,7 +127,7 @@ void write_sample(const ir::Graph& graph, const Network& network,
     const ir::Layer& layer = network.workload().layers[i];
     const Integer& bits = form.layers[i % form.layers.size()];
     plan::LayerNumerics numerics{
-        .weights = weight_code(network.layers()[i].weight, bits.weight_bits,
+        .weights = weight_code(network.layers()[i].weight, bits,
                                scheme ? RangeMethod::kMinMax : RangeMethod::kMse),
         .input = activation_code(observing.observers()[i], bits.activation_bits,
                                  {.symmetric_activations = form.symmetric})};
@@ -160,10 +177,13 @@ int main(int argc, char** argv) {
     const ir::Graph graph = ir::canonicalize(onnx::import_onnx(file));
     const nn::Network network(graph, torch::kCPU);
     const std::vector<torch::Tensor> inputs = nn::random_inputs(graph);
+    const nn::Network rounded = nn::with_biases_on_a_grid(network);
+    const ir::Graph rounded_graph = rounded.to_graph();
     const auto write = [&](const nn::Form& form, const std::optional<format::Strum>& scheme) {
+      const bool groups = nn::has_groups(form);
       for (const bool exact : {true, false}) {
         nn::write_sample(
-            graph, network, inputs, form, scheme, exact,
+            groups ? rounded_graph : graph, groups ? rounded : network, inputs, form, scheme, exact,
             std::filesystem::path(argv[1]) / fmt::format("{}{}.{}", file.stem().string(),
                                                          exact ? "" : ".calibrated", form.name));
       }

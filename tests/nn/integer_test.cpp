@@ -153,6 +153,63 @@ TEST(IntegerLayer, AgreesWithFloatsOfTheSameCodes) {
   EXPECT_LT(test::largest_difference(integer_layer(layer.call(), numerics), floats), 2e-3);
 }
 
+// Against the matrix of the convolution's windows, whose rows stand in the order of the weights:
+// exact sums of each group in double, then scales and bias in float32.
+Tensor naive_groups(const OneLayer& layer, const plan::LayerNumerics& numerics) {
+  const auto& op = std::get<ir::Conv>(layer.op);
+  const Tensor codes = quantize(layer.weight, numerics.weights).flatten(1).to(torch::kFloat64);
+  const std::int64_t outputs = codes.size(0);
+  const Tensor x =
+      (quantize(layer.x, numerics.input) - numerics.input.zero_points[0]).to(torch::kFloat64);
+  const std::int64_t kernel = layer.weight.size(2);
+  const Tensor windows = at::im2col(x, {kernel, kernel}, {1, 1}, {op.pads[0], op.pads[0]},
+                                    {op.strides[0], op.strides[0]});
+  Tensor y;
+  const std::int64_t groups = (codes.size(1) + numerics.weights.group - 1) / numerics.weights.group;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const std::int64_t begin = g * numerics.weights.group;
+    const std::int64_t end = std::min(begin + numerics.weights.group, codes.size(1));
+    const Tensor sums = at::matmul(codes.slice(1, begin, end), windows.slice(1, begin, end));
+    Tensor scales = torch::empty({outputs, 1});
+    for (std::int64_t m = 0; m < outputs; ++m)
+      scales[m] = numerics.input.scales[0] *
+                  numerics.weights.scales[static_cast<std::size_t>(m * groups + g)];
+    const Tensor part = sums.to(torch::kFloat32) * scales;
+    y = y.defined() ? y + part : part;
+  }
+  y = y + layer.bias.reshape({outputs, 1});
+  const std::int64_t height = (x.size(2) + 2 * op.pads[0] - kernel) / op.strides[0] + 1;
+  return y.reshape({x.size(0), outputs, height, -1});
+}
+
+TEST(IntegerLayer, GroupsAddUpTheirExactSums) {
+  for (const ir::Conv& conv : {ir::Conv{.pads = {1, 1, 1, 1}}, ir::Conv{.strides = {2, 2}}}) {
+    OneLayer layer = test::conv_layer(conv, {}, 43);
+    layer.x = layer.x.clamp_min(-0.4);
+    for (const int group : {8, 32, 128}) {  // 72 weights a channel
+      const plan::LayerNumerics numerics{
+          .weights = weight_code(layer.weight, format::Integer{4, 8, group}, RangeMethod::kMse),
+          .input = activation_code(observed(layer.x), 8, {})};
+      EXPECT_TRUE(integer_layer(layer.call(), numerics).equal(naive_groups(layer, numerics)))
+          << group;
+    }
+  }
+}
+
+TEST(IntegerLayer, GroupsOfLinearLayersAndGroupedConvolutionsAgreeWithFloats) {
+  const OneLayer layers[] = {test::linear_layer(3, 70, 5, 44),
+                             test::conv_layer({.groups = 2}, {}, 45)};
+  for (const OneLayer& layer : layers) {
+    const plan::LayerNumerics numerics{
+        .weights = weight_code(layer.weight, format::Integer{4, 8, 16}, RangeMethod::kMse),
+        .input = activation_code(observed(layer.x), 8, {})};
+    const Tensor floats = apply_layer(layer.op, fake_quantize(layer.x, numerics.input),
+                                      fake_quantize(layer.weight, numerics.weights), layer.bias);
+    // 70 products add up with relative errors of 2^-24 each, of outputs around 30.
+    EXPECT_LT(test::largest_difference(integer_layer(layer.call(), numerics), floats), 2e-4);
+  }
+}
+
 TEST(QuantizeBias, RoundsHalfToEvenAndSaturates) {
   const Tensor bias = torch::tensor({0.25F, 0.75F, -0.25F, 1e12F, -1e12F});
   const Tensor codes = quantize_bias(bias, 0.5F, {1.0F});

@@ -98,8 +98,8 @@ TEST(BiasShiftRunner, TakesOutTheMeanErrorOfEveryChannel) {
   std::vector<std::unique_ptr<IntegerKernel>> kernels;
   std::vector<LayerKernel*> used;
   for (const RangeObserver& range : observing.observers()) {
-    kernels.push_back(
-        std::make_unique<IntegerKernel>(3, activation_code(range, 4, {}), torch::kCPU));
+    kernels.push_back(std::make_unique<IntegerKernel>(format::Integer{3, 4},
+                                                      activation_code(range, 4, {}), torch::kCPU));
     kernels.back()->set_training(false);
     used.push_back(kernels.back().get());
   }

@@ -220,9 +220,55 @@ TEST(WeightCode, DeadChannelsKeepAScaleThatBiasesFit) {
   EXPECT_GT(weight_code(torch::zeros({2, 3}), 4, RangeMethod::kMse).scales[1], 0);
 }
 
+// 45 weights a channel: groups of 16, 16 and 13.
+TEST(WeightCode, GroupsAreRowsOfTheirOwn) {
+  Tensor weight = normal({3, 5, 3, 3}, 19);
+  weight[1].flatten().slice(0, 16, 32).mul_(20);
+  const plan::AffineCode code = weight_code(weight, format::Integer{4, 8, 16}, RangeMethod::kMse);
+  ASSERT_EQ(code.scales.size(), 9U);
+  EXPECT_EQ(code.zero_points, std::vector<std::int32_t>(9, 0));
+  EXPECT_EQ(code.group, 16);
+  const Tensor rows = weight.reshape({3, 45});
+  const Tensor grouped = fake_quantize(weight, code).reshape({3, 45});
+  for (std::int64_t m = 0; m < 3; ++m) {
+    for (std::int64_t g = 0; g < 3; ++g) {
+      const auto part = [&](const Tensor& all) {
+        return all.slice(0, m, m + 1).slice(1, g * 16, std::min<std::int64_t>(g * 16 + 16, 45));
+      };
+      const plan::AffineCode alone = weight_code(part(rows), 4, RangeMethod::kMse);
+      EXPECT_EQ(code.scales[static_cast<std::size_t>(m * 3 + g)], alone.scales[0]);
+      EXPECT_TRUE(part(grouped).equal(fake_quantize(part(rows), alone)));
+    }
+  }
+  EXPECT_TRUE(dequantize(quantize(weight, code), code).equal(grouped.reshape(weight.sizes())));
+  EXPECT_LT(squared_error(weight, code),
+            squared_error(weight, weight_code(weight, 4, RangeMethod::kMse)));
+}
+
+TEST(FakeQuantize, GroupsPassTheGradientStraightThrough) {
+  const Tensor weight = normal({2, 11}, 24).requires_grad_();
+  const plan::AffineCode code = weight_code(weight, format::Integer{8, 8, 8}, RangeMethod::kMinMax);
+  const Tensor factors = normal({2, 11}, 25);
+  (fake_quantize(weight, code) * factors).sum().backward();
+  EXPECT_TRUE(weight.grad().equal(factors));
+}
+
+TEST(IntegerKernel, ComputesWithTheCodesOfItsGroups) {
+  const test::OneLayer layer = test::conv_layer({.pads = {1, 1, 1, 1}}, {}, 26);
+  IntegerKernel kernel(format::Integer{3, 4, 32}, activation_code(observed(layer.x), 4, {}),
+                       torch::kCPU);
+  const plan::LayerNumerics numerics = kernel.numerics(layer.weight);
+  EXPECT_EQ(numerics.weights.scales.size(), 6U * 3U);  // 72 weights a channel
+  const Tensor expected = apply_layer(layer.op, fake_quantize(layer.x, numerics.input),
+                                      fake_quantize(layer.weight, numerics.weights), layer.bias);
+  EXPECT_TRUE(kernel.forward(layer.call()).equal(expected));
+  EXPECT_FALSE(kernel.has_training_codes());
+}
+
 TEST(IntegerKernel, ComputesWithTheCodesThatItNames) {
   const test::OneLayer layer = test::conv_layer({.pads = {1, 1, 1, 1}}, {}, 20);
-  IntegerKernel kernel(3, activation_code(observed(layer.x), 4, {}), torch::kCPU);
+  IntegerKernel kernel(format::Integer{3, 4}, activation_code(observed(layer.x), 4, {}),
+                       torch::kCPU);
   const plan::LayerNumerics numerics = kernel.numerics(layer.weight);
   const Tensor expected = apply_layer(layer.op, fake_quantize(layer.x, numerics.input),
                                       fake_quantize(layer.weight, numerics.weights), layer.bias);
@@ -231,7 +277,8 @@ TEST(IntegerKernel, ComputesWithTheCodesThatItNames) {
 
 TEST(IntegerKernel, StrengthRampsTheErrorInTrainingAlone) {
   const test::OneLayer layer = test::linear_layer(5, 40, 7, 21);
-  IntegerKernel kernel(2, activation_code(observed(layer.x), 2, {}), torch::kCPU);
+  IntegerKernel kernel(format::Integer{2, 2}, activation_code(observed(layer.x), 2, {}),
+                       torch::kCPU);
   const Tensor full = kernel.forward(layer.call());
   kernel.set_strength(0);
   EXPECT_TRUE(kernel.forward(layer.call()).equal(full));
@@ -250,7 +297,7 @@ TEST(IntegerKernel, SaturatedInputsPassTheUnrampedShareOfTheGradient) {
   test::OneLayer layer = test::linear_layer(1, 2, 1, 22);
   layer.x = torch::tensor({{0.5F, 50.0F}}).requires_grad_();
   layer.weight = torch::ones({1, 2});
-  IntegerKernel kernel(8, code_of(0.1F, 0, -128, 127), torch::kCPU);
+  IntegerKernel kernel(format::Integer{8, 8}, code_of(0.1F, 0, -128, 127), torch::kCPU);
   kernel.set_training(true);
   kernel.set_strength(0.75);
   kernel.forward(layer.call()).sum().backward();

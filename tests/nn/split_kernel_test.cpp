@@ -161,6 +161,14 @@ TEST(SplitKernel, ALayerHasOneInputCode) {
   } catch (const UnsupportedError& error) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr("8 and 4 bits; allowed: one width"));
   }
+  try {
+    kernel_of(layer, {{part(kInt8, 0, 2), part(format::Integer{4, 8, 16}, 2, 6)}});
+    FAIL();
+  } catch (const UnsupportedError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr(
+                                  "a part with weights in groups; allowed: groups in a layer that "
+                                  "one unit runs whole"));
+  }
 }
 
 }  // namespace

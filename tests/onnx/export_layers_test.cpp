@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules of docs/rules/export.md: how layers are written under a mapping.
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
 
 #include <gmock/gmock.h>
 
 #include "tessera/core/error.h"
 #include "tessera/onnx/export.h"
+#include "tessera/onnx/import.h"
 
 #include "ir/build_graph.h"
 #include "onnx/fixture.h"
@@ -18,6 +23,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 using ::testing::ThrowsMessage;
 
 // Two output channels of one weight each: 1.0, -3.0; bias 0.5, -0.25.
@@ -227,6 +233,139 @@ TEST(ExportLayers, RefusesNumericsThatDoNotFit) {
   numerics = codes(127);
   numerics.input.zero_points = {200};
   EXPECT_THAT(with(numerics), ThrowsMessage<ConfigError>(HasSubstr("a zero point of 200")));
+}
+
+// Two channels of 3·2·2 weights in groups of 8: 8 and 4, at scales 1 and 2, 0.5 and 1.
+TEST(ExportLayers, X12_GroupsAreBlocksOfAMatrix) {
+  ir::GraphBuilder b;
+  const ir::ValueId x = b.input("x", {1, 3, 2, 2});
+  const std::vector<float> weights{1, 2, 3, 4, 5, 6, 7, -7,    2, 4, 6, -8,  //
+                                   1, 1, 1, 1, 1, 1, 1, -0.5F, 1, 2, 3, -9};
+  const ir::Graph graph = b.finish(
+      {b.node("conv", ir::Conv{},
+              {x, b.constant("w", {2, 3, 2, 2}, weights), b.constant("b", {2}, {0.3F, -0.7F})})});
+  plan::LayerNumerics numerics = codes(7);
+  numerics.weights.scales = {1, 2, 0.5F, 1};
+  numerics.weights.zero_points = {0, 0, 0, 0};
+  numerics.weights.group = 8;
+  const plan::Path path = path_of(format::Integer{4, 8, 8});
+  const Exported file(graph, path, numerics);
+  EXPECT_THAT(file.types(), ElementsAre("QuantizeLinear", "DequantizeLinear", "DequantizeLinear",
+                                        "Reshape", "Conv"));
+  EXPECT_EQ(default_opset(file.model()), 21);
+  const auto& nodes = file.model().graph().node();
+  const pb::NodeProto& weight = nodes[2];
+  ASSERT_EQ(weight.input_size(), 2);
+  std::map<std::string, std::int64_t> attributes;
+  for (const auto& attribute : weight.attribute())
+    attributes[attribute.name()] = attribute.i();
+  EXPECT_THAT(attributes, ElementsAre(Pair("axis", 1), Pair("block_size", 8)));
+  for (const auto& tensor : file.model().graph().initializer()) {
+    if (tensor.name() == "w_quantized") {
+      EXPECT_EQ(tensor.data_type(), 22);  // INT4
+    }
+  }
+  const ir::Tensor integers = file.initializer("w_quantized");
+  EXPECT_EQ(integers.shape(), (ir::Shape{2, 12}));
+  EXPECT_THAT(list<std::int8_t>(integers), ElementsAre(1, 2, 3, 4, 5, 6, 7, -7, 1, 2, 3, -4,  //
+                                                       2, 2, 2, 2, 2, 2, 2, -1, 1, 2, 3, -7));
+  const ir::Tensor scales = file.initializer("conv/weight_scale");
+  EXPECT_EQ(scales.shape(), (ir::Shape{2, 2}));
+  EXPECT_THAT(list<float>(scales), ElementsAre(1, 2, 0.5F, 1));
+  EXPECT_THAT(list<std::int64_t>(file.initializer("conv/weight/Reshape_shape")),
+              ElementsAre(0, 3, 2, 2));
+  EXPECT_EQ(nodes[4].input(2), "b");
+
+  const auto with = [&](const plan::Path& other) {
+    return [&graph, numerics, other] { Exported(graph, other, numerics); };
+  };
+  EXPECT_THAT(with(path_of(format::Integer{4, 8})),
+              ThrowsMessage<ConfigError>(
+                  HasSubstr("layer 'conv', weights: groups of 8, allowed for int4/a8: 0")));
+  numerics.weights.scales.pop_back();
+  EXPECT_THAT(with(path), ThrowsMessage<ConfigError>(HasSubstr(
+                              "3 scales for 12 weights of each of 2 channels in groups of 8, "
+                              "allowed: 4")));
+  numerics.weights.scales.push_back(1);
+  numerics.weights.zero_points[1] = 1;
+  EXPECT_THAT(with(path), ThrowsMessage<ConfigError>(HasSubstr("a zero point beside 0")));
+}
+
+std::string bytes_of(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+// A convolution in groups, one in int4, one in int8, a product with int4 weights that stand
+// transposed.
+TEST(ExportLayers, X13_CopiesOfQuantizedFilesAreTheSameFile) {
+  ir::GraphBuilder b;
+  ir::ValueId x = b.input("x", {1, 3, 2, 2});
+  x = b.node("groups", ir::Conv{}, {x, b.ramp("w1", {2, 3, 1, 1}, -1), b.ramp("b1", {2})});
+  x = b.node("four", ir::Conv{}, {x, b.ramp("w2", {2, 2, 1, 1}, -0.5F), b.ramp("b2", {2})});
+  x = b.node("eight", ir::Conv{}, {x, b.ramp("w3", {2, 2, 1, 1}, -0.5F)});
+  x = b.node("flat", ir::Flatten{}, {x});
+  x = b.node("fc", ir::Linear{}, {x, b.ramp("w4", {3, 8}, -2, 0.15F)});
+  ir::Graph graph = b.finish({x});
+  // Weights behind a DequantizeLinear are no constants, so an import that folds nothing holds them,
+  // and with them the batch, as they are.
+  graph.batched = false;
+  plan::LayerNumerics groups = codes(7);
+  groups.weights.group = 8;
+  plan::LayerNumerics rows = codes(7);
+  rows.weights.scales = {0.25F, 0.5F, 0.3F};
+  rows.weights.zero_points = {0, 0, 0};
+  const ExportMapping mapping{
+      .assignment = {{path_of(format::Integer{4, 8, 8}),
+                      path_of(format::Integer{4, 8}),
+                      path_of(format::Integer{}),
+                      {{{"npu", format::Integer{4, 8}, {0, 3}}}}}},
+      .numerics = {{"groups", groups}, {"four", codes(7)}, {"eight", codes(127)}, {"fc", rows}}};
+  const auto folder = testing::temp_folder();
+  export_onnx(graph, {.mapping = mapping, .opset = 21}, folder / "first.onnx");
+  export_onnx(import_onnx(folder / "first.onnx"), {}, folder / "second.onnx");
+
+  const pb::ModelProto first = whole_model(folder / "first.onnx");
+  const auto four_bits = std::ranges::count_if(
+      first.graph().initializer(), [](const auto& tensor) { return tensor.data_type() == 22; });
+  EXPECT_EQ(four_bits, 1 + 2 + 2) << "codes of three layers, zero points of two";
+  EXPECT_EQ(default_opset(first), 21);
+  EXPECT_TRUE(bytes_of(folder / "first.onnx") == bytes_of(folder / "second.onnx"));
+}
+
+// A zero point must have the type of its codes, and other operators read bytes.
+TEST(ExportLayers, X13_FourBitConstantsThatMeetBytesAreBytes) {
+  const auto written = [](bool zero_is_small, bool read_elsewhere) {
+    ir::GraphBuilder b;
+    const auto integers = [&](const std::string& name, ir::Shape shape, bool small) {
+      ir::Tensor tensor = ir::Tensor::from(
+          shape, std::vector<std::uint8_t>(static_cast<std::size_t>(ir::element_count(shape)), 3));
+      if (small)
+        tensor.note_four_bits();
+      return b.graph.add_constant(name, tensor);
+    };
+    const ir::ValueId x = b.input("x", {1, 2});
+    const ir::ValueId codes = integers("codes", {1, 2}, true);
+    ir::Generic dequantize{.type = "DequantizeLinear", .opset = 21, .positions = {0, 1, 2}};
+    const ir::ValueId real =
+        b.node("dq", dequantize,
+               {codes, b.constant("scale", {}, {0.5F}), integers("zero", {}, zero_is_small)});
+    std::vector<ir::ValueId> outputs{b.node("sum", ir::Binary{}, {x, real})};
+    if (read_elsewhere)
+      outputs.push_back(codes);
+    const auto file = testing::temp_folder() / "m.onnx";
+    export_onnx(b.finish(outputs), {}, file);
+    const pb::ModelProto model = whole_model(file);
+    std::map<std::string, int> types;
+    for (const auto& tensor : model.graph().initializer())
+      types[tensor.name()] = tensor.data_type();
+    return std::pair(types.at("codes"), types.at("zero"));
+  };
+  constexpr int kUint8 = 2;
+  constexpr int kUint4 = 21;
+  EXPECT_EQ(written(true, false), std::pair(kUint4, kUint4));
+  EXPECT_EQ(written(false, false), std::pair(kUint8, kUint8));
+  EXPECT_EQ(written(true, true), std::pair(kUint8, kUint8));
 }
 
 // 1.0 and -3.0 at scales 0.5 and 1.0 are 2 and -3: one byte, the first in its low half.

@@ -44,9 +44,9 @@ std::optional<LayerNest> any_nest(Rng& rng) {
 }
 
 Path any_path(Rng& rng, std::int64_t channels) {
-  const format::NumberFormat formats[] = {format::Float{16}, format::Float{32},
-                                          format::Integer{4, 8}, format::Integer{8, 8},
-                                          format::Analog{"pcm-lionheart"}};
+  const format::NumberFormat formats[] = {
+      format::Float{16},     format::Float{32},         format::Integer{4, 8},
+      format::Integer{8, 8}, format::Integer{4, 8, 32}, format::Analog{"pcm-lionheart"}};
   Path path;
   std::int64_t begin = 0;
   while (begin < channels) {
@@ -54,7 +54,7 @@ Path any_path(Rng& rng, std::int64_t channels) {
     const auto size =
         rng.below(2) == 0 ? channels - begin : 1 + static_cast<std::int64_t>(rng.below(left));
     path.parts.push_back(
-        {"unit" + std::to_string(rng.below(3)), formats[rng.below(5)], {begin, begin + size}});
+        {"unit" + std::to_string(rng.below(3)), formats[rng.below(6)], {begin, begin + size}});
     begin += size;
   }
   return path;
@@ -66,6 +66,7 @@ AffineCode any_code(Rng& rng) {
     code.scales.push_back(static_cast<float>(rng.uniform() * 1e-3));
     code.zero_points.push_back(static_cast<std::int32_t>(rng.below(255)) - 127);
   }
+  code.group = rng.below(2) == 0 ? 0 : 32;
   return code;
 }
 

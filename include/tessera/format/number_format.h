@@ -23,6 +23,9 @@ struct Float {
 struct Integer {
   int weight_bits = 8;
   int activation_bits = 8;
+  // Weights that share a scale: 0: all of an output channel; 8, 16, 32, 64 or 128: as many in turn
+  // along the channel's flattened inputs [C·R·S], the last group perhaps fewer.
+  int group = 0;
   bool operator==(const Integer&) const = default;
 };
 
@@ -33,7 +36,8 @@ struct Analog {
 };
 
 // How one layer's numbers are held and multiplied. Written "fp32", "fp16", "int8" (8-bit weights
-// and activations), "int4/a8" (weights/activations), "analog:PRESET", "strum:…" (strum.h).
+// and activations), "int4/a8" (weights/activations), "int4g32/a8" (weights in groups of 32),
+// "analog:PRESET", "strum:…" (strum.h).
 using NumberFormat = std::variant<Float, Integer, Analog, Strum>;
 
 std::string to_string(const NumberFormat& format);
@@ -47,7 +51,12 @@ int weight_bits(const NumberFormat& format);
 // unit).
 int activation_bits(const NumberFormat& format);
 
-// Bits that a layer's weights take in a memory: packed for StruM, else weight_bits() for each.
+// Weight groups of one output channel with `per_channel` weights; 1 without groups.
+std::int64_t groups_per_channel(const Integer& format, std::int64_t per_channel);
+
+// Bits that a layer's weights take in a memory: packed for StruM, else weight_bits() for each and a
+// float32 scale (what exported files hold) for each group of a format with groups. Scales of whole
+// output channels and tensors belong to the requantisation of the sums and are not counted.
 std::int64_t stored_weight_bits(const NumberFormat& format, const WeightShape& shape);
 
 // The formats of a list separated by commas, each as it stands; a StruM format's own commas do not

@@ -70,6 +70,11 @@ class Tensor {
     return from(std::move(shape), std::span<const T>(values));
   }
 
+  // Whether a file held it in 4 bits each, as int4 or uint4, and export writes it so again: a note
+  // that values and comparisons do not depend on. REQUIRES: int8 from -8 to 7 or uint8 up to 15.
+  bool is_four_bits() const { return is_four_bits_; }
+  void note_four_bits() { is_four_bits_ = true; }
+
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   std::int64_t elements() const { return element_count(shape_); }
@@ -94,6 +99,7 @@ class Tensor {
 
   DType dtype_ = DType::kFloat32;
   Shape shape_ = {0};
+  bool is_four_bits_ = false;
   std::shared_ptr<Storage> storage_;
 };
 

@@ -27,7 +27,7 @@ struct ExportOptions {
   int opset = 13;
 };
 
-// Writes the graph as ONNX, opset 13 (14 with HardSwish, 21 with 16-bit codes, more
+// Writes the graph as ONNX, opset 13 (14 with HardSwish, 21 with 16-bit codes or groups, more
 // where asked or where an operator was read so), the batch dynamic
 // and called "N", names of nodes and values as they are. import_onnx() of a float32 file gives a
 // graph with the same canonical hash.
@@ -38,7 +38,8 @@ struct ExportOptions {
 //   fp16    weights and bias rounded to binary16, held and computed in float32;
 //   int     the input through QuantizeLinear and DequantizeLinear (behind a Clip when its codes do
 //           not fill their storage), weights as integers behind a DequantizeLinear with one scale
-//           per output channel, the bias as int32 with scale s_x · s_w behind another;
+//           per output channel, the bias as int32 with scale s_x · s_w behind another; weights in
+//           groups as blocks of a matrix, and then the bias as it is;
 //   strum   as int8, with the weights that hardware multiplies with;
 //   analog  the noise-free integer twin that the layer's numerics describe.
 // What each layer was meant to run on is in the metadata: "tessera.layer.NAME" is

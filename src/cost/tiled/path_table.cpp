@@ -149,8 +149,14 @@ Expected<PartTable> cost_part(const Chip& chip, const hw::DigitalUnit& unit, con
   cost.energy_pj[Component::kActivations] +=
       output_bytes * chip.activations().write_pj_per_byte.value;
   if (!is_float) {
+    // Every group's sum is scaled on its own.
+    const auto* integer = std::get_if<format::Integer>(&part.format);
+    const std::int64_t sums =
+        s.output_elements *
+        (integer == nullptr ? 1
+                            : format::groups_per_channel(*integer, shape.inputs * shape.positions));
     cost.energy_pj[Component::kAccumulate] +=
-        static_cast<double>(s.output_elements) * chip.platform().glue.conversion_pj.value;
+        static_cast<double>(sums) * chip.platform().glue.conversion_pj.value;
   }
   cost.weight_bytes += weight_bytes;
   if (unit.weight_residency == hw::WeightResidency::kResident) {
@@ -167,9 +173,10 @@ Expected<PartTable> cost_part(const Chip& chip, const hw::ArrayUnit& unit, const
   const auto offers = [](const std::vector<int>& widths, int bits) {
     return std::find(widths.begin(), widths.end(), bits) != widths.end();
   };
-  if (format == nullptr || !offers(unit.weight_bits, format->weight_bits) ||
+  if (format == nullptr || format->group > 0 || !offers(unit.weight_bits, format->weight_bits) ||
       !offers(unit.activation_bits, format->activation_bits))
-    return no_such_format(layer, part, "integers of the widths that it lists");
+    return no_such_format(layer, part,
+                          "integers of the widths that it lists, one scale per channel");
   if (part.channels != plan::ChannelRange{0, layer.dims.M}) {
     return infeasible(
         "channels",

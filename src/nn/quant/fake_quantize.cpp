@@ -153,6 +153,7 @@ class FakeFloat16 final : public torch::autograd::Function<FakeFloat16> {
 }  // namespace
 
 CodeTensors tensors_of(const plan::AffineCode& code, const Tensor& x) {
+  TESSERA_CHECK(code.group == 0, "groups of {}", code.group);
   TESSERA_CHECK(!code.scales.empty() && code.scales.size() == code.zero_points.size(),
                 "{} scales, {} zero points", code.scales.size(), code.zero_points.size());
   const auto count = static_cast<std::int64_t>(code.scales.size());
@@ -186,6 +187,21 @@ Tensor along_first(const Tensor& values, const Tensor& like) {
   return values.reshape(shape);
 }
 
+Tensor group_rows(const Tensor& weight, std::int64_t group) {
+  const std::int64_t per_channel = weight.numel() / weight.size(0);
+  const std::int64_t missing = (group - per_channel % group) % group;
+  const Tensor flat = weight.reshape({weight.size(0), per_channel});
+  return (missing > 0 ? at::constant_pad_nd(flat, {0, missing}) : flat).reshape({-1, group});
+}
+
+Tensor from_group_rows(const Tensor& rows, const Tensor& like) {
+  const std::int64_t channels = like.size(0);
+  return rows.reshape({channels, -1})
+      .narrow(1, 0, like.numel() / channels)
+      .reshape(like.sizes())
+      .contiguous();
+}
+
 Tensor fake_quantize(const Tensor& x, const CodeTensors& codes, const Strength& strength) {
   if (strength.is_off()) {
     return x;
@@ -199,7 +215,22 @@ Tensor fake_float16(const Tensor& x, const Strength& strength) {
 
 }  // namespace detail
 
+namespace {
+
+// f(x, code) with the groups of x's code as rows of their own.
+template <typename F>
+Tensor by_groups(const Tensor& x, const plan::AffineCode& code, const F& f) {
+  plan::AffineCode of_rows = code;
+  of_rows.group = 0;
+  return detail::from_group_rows(f(detail::group_rows(x, code.group), of_rows), x);
+}
+
+}  // namespace
+
 Tensor quantize(const Tensor& x, const plan::AffineCode& code) {
+  if (code.group > 0)
+    return by_groups(x, code,
+                     [](const Tensor& rows, const auto& of) { return quantize(rows, of); });
   const detail::CodeTensors codes = detail::tensors_of(code, x);
   return detail::clamp_to_codes(x.div(codes.scale), codes)
       .round_()
@@ -208,11 +239,17 @@ Tensor quantize(const Tensor& x, const plan::AffineCode& code) {
 }
 
 Tensor dequantize(const Tensor& codes, const plan::AffineCode& code) {
+  if (code.group > 0)
+    return by_groups(codes, code,
+                     [](const Tensor& rows, const auto& of) { return dequantize(rows, of); });
   return (codes - detail::zero_points_of(code, codes)).to(torch::kFloat32) *
          detail::tensors_of(code, codes).scale;
 }
 
 Tensor fake_quantize(const Tensor& x, const plan::AffineCode& code) {
+  if (code.group > 0)
+    return by_groups(x, code,
+                     [](const Tensor& rows, const auto& of) { return fake_quantize(rows, of); });
   return detail::fake_quantize(x, detail::tensors_of(code, x), {});
 }
 

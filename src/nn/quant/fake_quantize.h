@@ -33,6 +33,11 @@ Tensor fake_float16(const Tensor& x, const Strength& strength);
 Tensor weight_scales(const Tensor& weight, const Tensor& high, RangeMethod method,
                      WeightGranularity granularity);
 
+// Weights [M, ...] of K each as rows [M·ceil(K/group), group], the last of each channel filled up
+// with zeros; and such rows in the shape of `like` again. Differentiable.
+Tensor group_rows(const Tensor& weight, std::int64_t group);
+Tensor from_group_rows(const Tensor& rows, const Tensor& like);
+
 // [M] to [M,1,..] with as many dimensions as `like`.
 Tensor along_first(const Tensor& values, const Tensor& like);
 

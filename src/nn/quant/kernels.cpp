@@ -40,14 +40,23 @@ class Float16Kernel final : public LayerKernel {
   bool training_ = false;
 };
 
-// Weights at ±high and inputs at `input`, as far as `strength` goes.
-Tensor run_integers(const LayerCall& call, const Tensor& high, const detail::CodeTensors& input,
-                    RangeMethod weight_method, const Strength& strength) {
+// Each row of [M, ...] at ±high.
+Tensor quantized_rows(const Tensor& weight, const Tensor& high, RangeMethod method,
+                      const Strength& strength) {
   const Tensor scales = detail::along_first(
-      detail::weight_scales(call.weight, high, weight_method, WeightGranularity::kPerChannel),
-      call.weight);
+      detail::weight_scales(weight, high, method, WeightGranularity::kPerChannel), weight);
+  return detail::fake_quantize(weight, {.scale = scales, .low = -high, .high = high}, strength);
+}
+
+// Weights at ±high and inputs at `input`, as far as `strength` goes.
+Tensor run_integers(const LayerCall& call, const Tensor& high, int group,
+                    const detail::CodeTensors& input, RangeMethod weight_method,
+                    const Strength& strength) {
   const Tensor w =
-      detail::fake_quantize(call.weight, {.scale = scales, .low = -high, .high = high}, strength);
+      group == 0 ? quantized_rows(call.weight, high, weight_method, strength)
+                 : detail::from_group_rows(quantized_rows(detail::group_rows(call.weight, group),
+                                                          high, weight_method, strength),
+                                           call.weight);
   return apply_layer(call.op, detail::fake_quantize(call.x, input, strength), w, call.bias);
 }
 
@@ -66,23 +75,22 @@ std::unique_ptr<LayerKernel> make_float16_kernel(torch::Device device) {
 }
 
 struct IntegerKernel::Impl {
-  int weight_bits;
+  format::Integer format;
   plan::AffineCode input;
   RangeMethod weight_method;
   Strength strength;
   bool training = false;
-
   double largest_weight_code() const {
-    return static_cast<double>((std::int64_t{1} << (weight_bits - 1)) - 1);
+    return static_cast<double>((std::int64_t{1} << (format.weight_bits - 1)) - 1);
   }
 };
 
-IntegerKernel::IntegerKernel(int weight_bits, plan::AffineCode input, torch::Device device,
-                             RangeMethod weight_method)
-    : impl_(std::make_unique<Impl>(
-          Impl{weight_bits, std::move(input), weight_method, Strength(device)})) {
-  TESSERA_CHECK((weight_bits >= 2 && weight_bits <= 8) || weight_bits == 16, "{} bits",
-                weight_bits);
+IntegerKernel::IntegerKernel(const format::Integer& format, plan::AffineCode input,
+                             torch::Device device, RangeMethod weight_method)
+    : impl_(
+          std::make_unique<Impl>(Impl{format, std::move(input), weight_method, Strength(device)})) {
+  TESSERA_CHECK((format.weight_bits >= 2 && format.weight_bits <= 8) || format.weight_bits == 16,
+                "{} bits", format.weight_bits);
   TESSERA_CHECK(impl_->input.scales.size() == 1 && impl_->input.zero_points.size() == 1,
                 "an input has one scale, not {}", impl_->input.scales.size());
 }
@@ -93,19 +101,23 @@ Tensor IntegerKernel::forward(const LayerCall& call) {
   const Strength& strength = effective(impl_->strength, impl_->training);
   if (strength.is_off())
     return apply_layer(call.op, call.x, call.weight, call.bias);
-  return run_integers(call, torch::full({}, impl_->largest_weight_code()),
+  return run_integers(call, torch::full({}, impl_->largest_weight_code()), impl_->format.group,
                       detail::tensors_of(impl_->input, call.x), impl_->weight_method, strength);
 }
 
+bool IntegerKernel::has_training_codes() const {
+  return impl_->weight_method == RangeMethod::kMse && impl_->format.group == 0;
+}
+
 Tensor IntegerKernel::training_codes() const {
-  TESSERA_CHECK(impl_->weight_method == RangeMethod::kMse, "weights of another range method");
+  TESSERA_CHECK(has_training_codes(), "weights of another range method or in groups");
   const detail::CodeTensors input = detail::tensors_of(impl_->input, Tensor());
   return torch::stack(
       {torch::full({}, impl_->largest_weight_code()), input.scale, input.low, input.high});
 }
 
 Tensor run_training_codes(const LayerCall& call, const Tensor& codes) {
-  return run_integers(call, codes[0], {.scale = codes[1], .low = codes[2], .high = codes[3]},
+  return run_integers(call, codes[0], 0, {.scale = codes[1], .low = codes[2], .high = codes[3]},
                       RangeMethod::kMse, Strength());
 }
 
@@ -117,7 +129,7 @@ void IntegerKernel::set_training(bool training) {
 }
 
 plan::LayerNumerics IntegerKernel::numerics(const Tensor& weight) const {
-  return {.weights = weight_code(weight, impl_->weight_bits, impl_->weight_method),
+  return {.weights = weight_code(weight, impl_->format, impl_->weight_method),
           .input = impl_->input};
 }
 
@@ -135,13 +147,12 @@ Tensor IntegerRunner::run(const LayerCall& call) {
   return integer_layer(call, numerics);
 }
 
-Tensor integer_layer(const LayerCall& call, const plan::LayerNumerics& numerics) {
-  const torch::NoGradGuard no_grad;
-  const plan::AffineCode& input = numerics.input;
-  TESSERA_CHECK(input.scales.size() == 1, "an input has one scale, not {}", input.scales.size());
-  const Tensor weight = quantize(call.weight, numerics.weights);
-  // Codes with the zero point taken off, so that padding with zeros pads with the code of zero.
-  const Tensor x = quantize(call.x, input) - input.zero_points[0];
+namespace {
+
+// Sums of products of codes, as float64. `x` has the zero point taken off, so that padding with
+// zeros pads with the code of zero.
+Tensor exact_sums(const ir::Op& op, const Tensor& x, const Tensor& weight,
+                  const plan::AffineCode& input) {
   // Floating point adds integers exactly as long as no partial sum exceeds its mantissa, whatever
   // the order, and LibTorch has fast convolutions for floats alone. float32 holds up to 2^24 (not
   // on GPUs, whose libraries may transform or shorten operands), float64 up to 2^53, which no layer
@@ -149,22 +160,57 @@ Tensor integer_layer(const LayerCall& call, const plan::LayerNumerics& numerics)
   constexpr double kFloat32Exact = 16777216;
   const bool narrow = x.device().is_cpu() && largest_accumulation(weight, input) <= kFloat32Exact;
   const auto type = narrow ? torch::kFloat32 : torch::kFloat64;
-  const Tensor sums =
-      apply_layer(call.op, x.to(type), weight.to(type), Tensor()).to(torch::kFloat64);
+  return apply_layer(op, x.to(type), weight.to(type), Tensor()).to(torch::kFloat64);
+}
+
+// Values [M] against outputs [N,M,P,Q] or [..,M].
+Tensor along_outputs(const ir::Op& op, const Tensor& values) {
+  return std::holds_alternative<ir::Conv>(op) ? values.reshape({values.numel(), 1, 1}) : values;
+}
+
+Tensor grouped_layer(const LayerCall& call, const plan::LayerNumerics& numerics, const Tensor& x) {
+  const Tensor codes = quantize(call.weight, numerics.weights).flatten(1);
+  const std::int64_t channels = codes.size(0);
+  const std::int64_t group = numerics.weights.group;
+  const Tensor scales = (torch::tensor(numerics.weights.scales) * numerics.input.scales[0])
+                            .to(call.x.device())
+                            .reshape({channels, -1});
+  Tensor total;
+  for (std::int64_t g = 0; g < scales.size(1); ++g) {
+    const std::int64_t begin = g * group;
+    Tensor alone = at::zeros_like(codes);
+    const auto part = [&](const Tensor& all) {
+      return all.narrow(1, begin, std::min(group, codes.size(1) - begin));
+    };
+    part(alone).copy_(part(codes));
+    const Tensor sums = exact_sums(call.op, x, alone.reshape(call.weight.sizes()), numerics.input)
+                            .to(torch::kFloat32) *
+                        along_outputs(call.op, scales.select(1, g));
+    total = total.defined() ? total + sums : sums;
+  }
+  return call.bias.defined() ? total + along_outputs(call.op, call.bias) : total;
+}
+
+}  // namespace
+
+Tensor integer_layer(const LayerCall& call, const plan::LayerNumerics& numerics) {
+  const torch::NoGradGuard no_grad;
+  const plan::AffineCode& input = numerics.input;
+  TESSERA_CHECK(input.scales.size() == 1, "an input has one scale, not {}", input.scales.size());
+  const Tensor x = quantize(call.x, input) - input.zero_points[0];
+  if (numerics.weights.group > 0)
+    return grouped_layer(call, numerics, x);
+  const Tensor sums = exact_sums(call.op, x, quantize(call.weight, numerics.weights), input);
   const std::int64_t channels = call.weight.size(0);
-  // [M] against [N,M,P,Q] or [..,M].
-  const auto along_channels = [&](const Tensor& t) {
-    return std::holds_alternative<ir::Conv>(call.op) ? t.reshape({channels, 1, 1}) : t;
-  };
   Tensor total = sums;
   if (call.bias.defined()) {
     const Tensor bias = quantize_bias(call.bias, input.scales[0], numerics.weights.scales);
-    total = sums + along_channels(bias.to(torch::kFloat64));
+    total = sums + along_outputs(call.op, bias.to(torch::kFloat64));
   }
   const Tensor scales =
       torch::tensor(numerics.weights.scales).to(call.x.device()) * input.scales[0];
   return total.to(torch::kFloat32) *
-         along_channels(scales.numel() == 1 ? scales.expand({channels}) : scales);
+         along_outputs(call.op, scales.numel() == 1 ? scales.expand({channels}) : scales);
 }
 
 }  // namespace tessera::nn

@@ -107,4 +107,16 @@ plan::AffineCode weight_code(const Tensor& weight, int bits, RangeMethod method,
   return code;
 }
 
+plan::AffineCode weight_code(const Tensor& weight, const format::Integer& format,
+                             RangeMethod method) {
+  if (format.group == 0)
+    return weight_code(weight, format.weight_bits, method);
+  // To the search, a group is a row like any other. The zeros that fill up a channel's last one
+  // cost nothing at any scale.
+  plan::AffineCode code =
+      weight_code(detail::group_rows(weight.detach(), format.group), format.weight_bits, method);
+  code.group = format.group;
+  return code;
+}
+
 }  // namespace tessera::nn

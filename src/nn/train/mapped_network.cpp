@@ -81,8 +81,7 @@ std::unique_ptr<LayerKernel> build_part(const plan::Part& part, const hw::Platfo
     return real->bits == 16 ? make_float16_kernel(device) : nullptr;
   }
   if (const auto* integer = std::get_if<format::Integer>(&part.format)) {
-    return std::make_unique<IntegerKernel>(integer->weight_bits,
-                                           input_code(integer->activation_bits), device);
+    return std::make_unique<IntegerKernel>(*integer, input_code(integer->activation_bits), device);
   }
   if (const auto* strum = std::get_if<format::Strum>(&part.format)) {
     return std::make_unique<StrumKernel>(*strum, input_code(strum->activation_bits));
@@ -114,6 +113,13 @@ std::unique_ptr<LayerKernel> build_kernel(const plan::Path& path, const hw::Plat
           plan::to_string(path)));
     }
     if (const auto* integer = std::get_if<format::Integer>(&part.first.format)) {
+      if (integer->group > 0) {
+        throw UnsupportedError(
+            fmt::format("path '{}': a part with weights in groups; allowed: groups in a layer that "
+                        "one unit runs "
+                        "whole",
+                        plan::to_string(path)));
+      }
       if (activation_bits != 0 && activation_bits != integer->activation_bits) {
         throw UnsupportedError(fmt::format(
             "path '{}': parts whose activations have {} and {} bits; allowed: one width",

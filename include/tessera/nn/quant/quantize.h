@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tessera/format/number_format.h"
 #include "tessera/nn/tensor/layer_kernel.h"
 #include "tessera/nn/tensor/network.h"
 #include "tessera/plan/numerics.h"
@@ -83,6 +84,9 @@ enum class WeightGranularity { kPerTensor, kPerChannel };
 // thousandth. Depends on the weights alone. Bits: 2–8 or 16, as everywhere here.
 plan::AffineCode weight_code(const Tensor& weight, int bits, RangeMethod method,
                              WeightGranularity granularity = WeightGranularity::kPerChannel);
+// The same in an integer format: one scale per output channel, or one per group.
+plan::AffineCode weight_code(const Tensor& weight, const format::Integer& format,
+                             RangeMethod method);
 
 // Rounds half to even and saturates. Codes are int32.
 Tensor quantize(const Tensor& x, const plan::AffineCode& code);
@@ -102,12 +106,13 @@ std::unique_ptr<LayerKernel> make_float16_kernel(torch::Device device);
 Tensor quantize_bias(const Tensor& bias, float input_scale,
                      const std::vector<float>& weight_scales);
 
-// Fake-quantised arithmetic of one layer: weights per channel, inputs per tensor, sums in float32,
+// Fake-quantised arithmetic of one layer: weights per channel or group, inputs per tensor, sums and
 // bias in float32. Scales of weights follow the weights at every call; the input code is fixed.
 // Evaluation runs at full strength whatever set_strength() said.
 class IntegerKernel final : public LayerKernel {
  public:
-  IntegerKernel(int weight_bits, plan::AffineCode input, torch::Device device,
+  // `format` gives the weights' bits and groups, `input` the activations' code.
+  IntegerKernel(const format::Integer& format, plan::AffineCode input, torch::Device device,
                 RangeMethod weight_method = RangeMethod::kMse);
   ~IntegerKernel() override;
   Tensor forward(const LayerCall& call) override;
@@ -119,8 +124,10 @@ class IntegerKernel final : public LayerKernel {
   plan::LayerNumerics numerics(const Tensor& weight) const;
   // What tells this kernel's training apart from that of another, float32 [4] on the CPU: the
   // largest weight code, the input's scale, and its least and largest code with the zero point
-  // taken off. REQUIRES: RangeMethod::kMse.
+  // taken off. REQUIRES: has_training_codes().
   Tensor training_codes() const;
+  // Whether these four numbers say it all: RangeMethod::kMse and one scale per output channel.
+  bool has_training_codes() const;
 
  private:
   struct Impl;
@@ -133,6 +140,8 @@ Tensor run_training_codes(const LayerCall& call, const Tensor& codes);
 
 // One layer in integers: int32 accumulation and bias (wider where int32 could overflow, which takes
 // 16-bit codes), then one float32 multiplication by s_x·s_w. Exact on any device; no gradients.
+// Weights in groups: the exact sum of each group times s_x·s_w, added up in float32 group by group,
+// then the bias in float32.
 // docs/numerics.md says how this compares with an exported file.
 Tensor integer_layer(const LayerCall& call, const plan::LayerNumerics& numerics);
 
