@@ -142,6 +142,8 @@ nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwo
                                         std::int64_t steps, double rate, const std::string& phase,
                                         double work) {
   progress_.start_phase(phase, work);
+  if (settings_.learned_steps)
+    mapped.learn_steps();
   const Rng rng = rng_.split(name);
   nn::Trainer trainer(mapped.trained(), inputs_.data, inputs_.preprocessing,
                       training_options(settings_, steps, rate), rng.split("data"), &network_);
