@@ -157,6 +157,8 @@ nn::MappedNetwork MapRun::train_mapping(const std::string& name, nn::MappedNetwo
   std::optional<nn::Network> widened;
   if (adapted && adapted->is_trained)
     widened.emplace(start_of(adapted));
+  if (settings_.learned_steps)
+    mapped.learn_steps();
   const Rng rng = rng_.split(name);
   nn::Trainer trainer(mapped.trained(), inputs_.data, inputs_.preprocessing,
                       training_options(settings_, steps, rate), rng.split("data"),

@@ -72,6 +72,10 @@ const config::Schema<MapSettings>& map_schema() {
           optional("mask-steps", &S::mask_steps, integer<std::int64_t>({.min = 1}),
                    "Training steps over which StruM layers keep their masks; 1: masks follow the "
                    "weights at every step."),
+          optional(
+              "learned-steps", &S::learned_steps, boolean(),
+              "Train the scales of integer layers' weights and inputs, too, wherever a mapping "
+              "is trained by itself (LSQ)."),
           optional("fair-steps", &S::fair_steps, integer<std::int64_t>({.min = 0}),
                    "MPS phase 1: strict-fair steps at low strength."),
           optional("ramp-steps", &S::ramp_steps, integer<std::int64_t>({.min = 0}),

@@ -182,6 +182,27 @@ class Map(harness.Case):
         self.assertNotEqual(weights, harness.read_bytes(self.path("masks_always",
                                                                   "model.safetensors")))
 
+    def test_learned_steps_stay_with_their_mapping(self):
+        def command(out, learned):
+            words = self.command(out)
+            words[words.index("mps")] = "fixed:int4/a8"
+            return [*words, "--trained-baselines", "false", "--learned-steps", learned]
+        self.ok(*command("following", "false"))
+        self.ok(*command("learned", "true"))
+        learned = stable(self.path("learned", "mapping.json"))
+        following = stable(self.path("following", "mapping.json"))
+        for layer, codes in learned["numerics"].items():
+            for part in "weights", "input":
+                self.assertNotEqual(codes[part]["scales"],
+                                    following["numerics"][layer][part]["scales"])
+        out = self.ok("eval", "net.onnx", "--data", DATA, "--mapping", "learned/mapping.json",
+                      "--times", "1s,1d", "--threads", 2, "--json")
+        self.assertEqual(json.loads(out)["accuracy"],
+                         [row for row in learned["accuracy"] if row["split"] == "test"])
+        self.ok("export", "net.onnx", "--mapping", "learned/mapping.json", "--out", "again.onnx")
+        self.assertEqual(harness.read_bytes(self.path("again.onnx")),
+                         harness.read_bytes(self.path("learned", "model.onnx")))
+
     def test_limits_that_clash_are_answered_with_what_comes_nearest(self):
         code, out, _ = harness.run(*self.command("clash"), "--max-energy", "1 pJ", "--min-accuracy",
                                    "0.99", cwd=self.folder)

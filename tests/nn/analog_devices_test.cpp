@@ -16,6 +16,7 @@ namespace {
 
 using test::expect_moments;
 using test::kDraws;
+using test::largest_difference;
 using test::mean_of;
 using test::std_of;
 using test::stream;

@@ -44,6 +44,7 @@ struct MapSettings {
   double distillation = 0.7;
   double weight_clip = 2.5;
   std::int64_t mask_steps = 1;
+  bool learned_steps = false;
   std::int64_t fair_steps = 60;
   std::int64_t ramp_steps = 240;
   std::int64_t rounds = 12;

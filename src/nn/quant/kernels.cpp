@@ -9,6 +9,7 @@
 #include "tessera/nn/quant/quantize.h"
 
 #include "nn/quant/fake_quantize.h"
+#include "nn/quant/learned_step.h"
 
 namespace tessera::nn {
 namespace {
@@ -80,6 +81,11 @@ struct IntegerKernel::Impl {
   RangeMethod weight_method;
   Strength strength;
   bool training = false;
+  // Learned; undefined where they are not.
+  Tensor weight_steps{};
+  Tensor input_step{};
+
+  Tensor run_learned(const LayerCall& call) const;
   double largest_weight_code() const {
     return static_cast<double>((std::int64_t{1} << (format.weight_bits - 1)) - 1);
   }
@@ -97,20 +103,44 @@ IntegerKernel::IntegerKernel(const format::Integer& format, plan::AffineCode inp
 
 IntegerKernel::~IntegerKernel() = default;
 
+Tensor IntegerKernel::Impl::run_learned(const LayerCall& call) const {
+  const double high = largest_weight_code();
+  const auto quantized = [&](const Tensor& rows) {
+    return detail::learned_quantize(rows, weight_steps, torch::full({}, -high),
+                                    torch::full({}, high),
+                                    detail::step_gradient_scale(rows[0].numel(), -high, high));
+  };
+  const Tensor w = format.group == 0
+                       ? quantized(call.weight)
+                       : detail::from_group_rows(
+                             quantized(detail::group_rows(call.weight, format.group)), call.weight);
+  const double low_input = input.low - input.zero_points[0];
+  const double high_input = input.high - input.zero_points[0];
+  const Tensor x = detail::learned_quantize(
+      call.x, input_step, torch::full({}, low_input), torch::full({}, high_input),
+      detail::step_gradient_scale(call.x.numel() / call.x.size(0), low_input, high_input));
+  return apply_layer(call.op, x, w, call.bias);
+}
+
 Tensor IntegerKernel::forward(const LayerCall& call) {
   const Strength& strength = effective(impl_->strength, impl_->training);
   if (strength.is_off())
     return apply_layer(call.op, call.x, call.weight, call.bias);
+  if (learns_steps()) {
+    TESSERA_CHECK(strength.value() == 1, "learned steps at strength {}", strength.value());
+    return impl_->run_learned(call);
+  }
   return run_integers(call, torch::full({}, impl_->largest_weight_code()), impl_->format.group,
                       detail::tensors_of(impl_->input, call.x), impl_->weight_method, strength);
 }
 
 bool IntegerKernel::has_training_codes() const {
-  return impl_->weight_method == RangeMethod::kMse && impl_->format.group == 0;
+  return impl_->weight_method == RangeMethod::kMse && impl_->format.group == 0 && !learns_steps();
 }
 
 Tensor IntegerKernel::training_codes() const {
-  TESSERA_CHECK(has_training_codes(), "weights of another range method or in groups");
+  TESSERA_CHECK(has_training_codes(),
+                "weights of another range method, in groups, or of learned steps");
   const detail::CodeTensors input = detail::tensors_of(impl_->input, Tensor());
   return torch::stack(
       {torch::full({}, impl_->largest_weight_code()), input.scale, input.low, input.high});
@@ -129,8 +159,45 @@ void IntegerKernel::set_training(bool training) {
 }
 
 plan::LayerNumerics IntegerKernel::numerics(const Tensor& weight) const {
-  return {.weights = weight_code(weight, impl_->format, impl_->weight_method),
-          .input = impl_->input};
+  if (!learns_steps())
+    return {.weights = weight_code(weight, impl_->format, impl_->weight_method),
+            .input = impl_->input};
+  const Tensor steps = detail::steps_of(impl_->weight_steps).cpu().contiguous();
+  const auto high = static_cast<std::int32_t>(impl_->largest_weight_code());
+  plan::LayerNumerics learned{
+      .weights = {.scales = {steps.data_ptr<float>(), steps.data_ptr<float>() + steps.numel()},
+                  .zero_points =
+                      std::vector<std::int32_t>(static_cast<std::size_t>(steps.numel()), 0),
+                  .low = -high,
+                  .high = high,
+                  .group = impl_->format.group},
+      .input = impl_->input};
+  learned.input.scales = {detail::steps_of(impl_->input_step).item<float>()};
+  return learned;
+}
+
+bool IntegerKernel::learns_steps() const {
+  return impl_->weight_steps.defined();
+}
+
+void IntegerKernel::learn_steps(const Tensor& weight) {
+  if (learns_steps())
+    return;
+  const plan::LayerNumerics start = numerics(weight);
+  // Rows of output channels, as weights are: optimisers that take each channel at its own scale
+  // then do so with its steps.
+  impl_->weight_steps = torch::tensor(start.weights.scales)
+                            .reshape({weight.size(0), -1})
+                            .to(weight.device())
+                            .requires_grad_(true);
+  impl_->input_step =
+      torch::full({}, start.input.scales[0]).to(weight.device()).requires_grad_(true);
+}
+
+std::vector<Tensor> IntegerKernel::parameters() const {
+  if (!learns_steps())
+    return {};
+  return {impl_->weight_steps, impl_->input_step};
 }
 
 IntegerRunner::IntegerRunner(const Network& network, const plan::Numerics& numerics) {

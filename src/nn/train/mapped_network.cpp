@@ -339,11 +339,23 @@ TensorMap MappedNetwork::kernel_state() const {
   return state;
 }
 
+void MappedNetwork::learn_steps() {
+  for (std::size_t i = 0; i < kernels_.size(); ++i) {
+    if (auto* integer = dynamic_cast<IntegerKernel*>(kernels_[i].get()))
+      integer->learn_steps(network_.layers()[i].weight);
+  }
+}
+
 void MappedNetwork::load_kernel_state(const TensorMap& state) {
   const torch::NoGradGuard no_grad;
   for (std::size_t i = 0; i < kernels_.size(); ++i) {
     if (kernels_[i] == nullptr)
       continue;
+    // Integer kernels have no other parameters than these.
+    auto* integer = dynamic_cast<IntegerKernel*>(kernels_[i].get());
+    if (integer != nullptr && state.contains(kernel_parameter_name(
+                                  network_.workload().layers[i].name, assignment_.paths[i], 0)))
+      integer->learn_steps(network_.layers()[i].weight);
     const std::vector<Tensor> parameters = kernels_[i]->parameters();
     for (std::size_t k = 0; k < parameters.size(); ++k) {
       const std::string name =

@@ -107,8 +107,8 @@ Tensor quantize_bias(const Tensor& bias, float input_scale,
                      const std::vector<float>& weight_scales);
 
 // Fake-quantised arithmetic of one layer: weights per channel or group, inputs per tensor, sums and
-// bias in float32. Scales of weights follow the weights at every call; the input code is fixed.
-// Evaluation runs at full strength whatever set_strength() said.
+// bias in float32. Unless they are learned, scales of weights follow the weights at every call and
+// the input code is fixed. Evaluation runs at full strength whatever set_strength() said.
 class IntegerKernel final : public LayerKernel {
  public:
   // `format` gives the weights' bits and groups, `input` the activations' code.
@@ -119,14 +119,23 @@ class IntegerKernel final : public LayerKernel {
   void set_strength(double strength) override;
   void set_training(bool training) override;
   void set_noise(NoiseStream) override {}
-  std::vector<Tensor> parameters() const override { return {}; }
+  // Learned steps: of the weights, [M, scales of each channel], and of the input, 0-dim. Without
+  // them none.
+  std::vector<Tensor> parameters() const override;
   // The codes at which forward() quantises these weights and its input.
   plan::LayerNumerics numerics(const Tensor& weight) const;
+  // From now on scales are parameters, trained by LSQ's gradient (Esser et al., "Learned step size
+  // quantization", ICLR 2020), and start from those of numerics(weight). They no longer follow the
+  // weights; a negative parameter stands for its magnitude. Strengths below 1 are not for this.
+  // Changes nothing where they are learned already.
+  void learn_steps(const Tensor& weight);
+  bool learns_steps() const;
   // What tells this kernel's training apart from that of another, float32 [4] on the CPU: the
   // largest weight code, the input's scale, and its least and largest code with the zero point
   // taken off. REQUIRES: has_training_codes().
   Tensor training_codes() const;
-  // Whether these four numbers say it all: RangeMethod::kMse and one scale per output channel.
+  // Whether these four numbers say it all: RangeMethod::kMse, one scale per output channel, and no
+  // learned steps.
   bool has_training_codes() const;
 
  private:

@@ -77,8 +77,11 @@ class MappedNetwork {
   std::vector<Tensor> parameters() const;
   // The same with the kernels' buffers, for a trainer.
   Trained trained() const;
+  // Makes the steps of every layer that is integer as a whole parameters of its kernel
+  // (IntegerKernel::learn_steps()), started from the codes that it has now.
+  void learn_steps();
   // Kernels' parameters by "kernel.LAYER.PATH.INDEX", for files. Loading takes what it needs of a
-  // larger set.
+  // larger set, and makes steps learned ones where the set has them.
   TensorMap kernel_state() const;
   void load_kernel_state(const TensorMap& state);
 
