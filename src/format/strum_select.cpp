@@ -37,10 +37,10 @@ void select(Keys& keys, int weights, int low, LowFlags& flags) {
   // Padding stands behind all weights with no smaller key: it ranks last.
   std::fill(keys.begin() + weights, keys.begin() + kGroups * kLanes, std::int8_t{0});
   Lanes key[kGroups];
-  Lanes rank[kGroups];
+  Bytes rank[kGroups];  // up to 255
   for (int g = 0; g < kGroups; ++g) {
     key[g] = load(keys.data() + g * kLanes);
-    rank[g] = Lanes{};
+    rank[g] = Bytes{};
   }
   for (int j = 0; j < weights; ++j) {
     const Lanes other = keys[static_cast<std::size_t>(j)] - Lanes{};
@@ -49,11 +49,11 @@ void select(Keys& keys, int weights, int low, LowFlags& flags) {
     for (int g = 0; g < kGroups; ++g) {
       // Behind j an equal key counts too: other ≤ key is other < key + 1, at most 1.
       const Lanes one_less = g == own ? behind : g > own ? Lanes{} - 1 : Lanes{};
-      rank[g] -= other < key[g] - one_less;
+      rank[g] -= reinterpret_cast<Bytes>(other < key[g] - one_less);
     }
   }
   for (int g = 0; g < kGroups; ++g) {
-    std::array<std::uint8_t, kLanes> counts{};  // up to 255 in the signed lanes' bits
+    std::array<std::uint8_t, kLanes> counts{};
     std::memcpy(counts.data(), &rank[g], kLanes);
     for (std::size_t i = 0; i < kLanes; ++i) {
       flags[static_cast<std::size_t>(g * kLanes) + i] =
